@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ import onnxruntime as ort
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import Tensor
+from onnxferry.scoring.session_threads import SessionThreads
 
 Array: TypeAlias = "NDArray[Any]"  # shape and dtype are said where it matters
 
@@ -70,7 +72,10 @@ class Session:
         self.batch_dependent = batch_dependent(path)
 
     def _open(self) -> None:
-        self._session = _load(self._path, self._options)
+        self._threads = SessionThreads(self._options.threads - 1)
+        self._own_run = threading.Lock()
+        with self._threads.started():
+            self._session = _load(self._path, self._options)
         self._process = os.getpid()
 
     def _own_session(self) -> ort.InferenceSession:
@@ -85,13 +90,40 @@ class Session:
         return self._session
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
-        """See Runner."""
-        result: list[Array] = self._own_session().run(None, self._cast(feeds))
-        return result
+        """See Runner. Of several runs at a time one is done by its caller's thread, with the help
+        of the session's own threads that are idle, and each of the others by one of these. So no
+        more threads compute than there are CPUs."""
+        session, own, cast = self._own_session(), self._own_run, self._cast(feeds)
+        if self._options.threads == 1:  # the session has no thread of its own
+            return _run(session, cast)
+        if not own.acquire(blocking=False):
+            return _run_aside(session, cast)
+        try:
+            self._threads.avoid_this_cpu()
+            return _run(session, cast)
+        finally:
+            own.release()
 
     def _cast(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         taken = [(name, dtype) for name, dtype in self._dtypes.items() if name in feeds]
         return {name: feeds[name].astype(dtype, copy=False) for name, dtype in taken}
+
+
+def _run(session: ort.InferenceSession, feeds: dict[str, Array]) -> list[Array]:
+    outputs: list[Array] = session.run(None, feeds)
+    return outputs
+
+
+def _run_aside(session: ort.InferenceSession, feeds: dict[str, Array]) -> list[Array]:
+    """By a thread of the session, for which this one waits."""
+    answered: SimpleQueue[tuple[list[Array], str]] = SimpleQueue()
+
+    def put(outputs: list[Array], kept: dict[str, Array], error: str) -> None:
+        answered.put((outputs, error))
+
+    session.run_async(None, feeds, put, feeds)
+    outputs, error = answered.get()
+    return _run(session, feeds) if error else outputs  # which raises it by its class
 
 
 def repeated(feeds: Mapping[str, Array], rows: int) -> dict[str, Array]:
@@ -108,8 +140,8 @@ def _load(path: Path, options: EngineOptions) -> ort.InferenceSession:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.enable_cpu_mem_arena = options.arena
-    for key, value in spin_entries(options.spin_duration_us).items():
-        settings.add_session_config_entry(f"session.intra_op.{key}", value)
+    for key, value in spin_entries(options).items():
+        settings.add_session_config_entry(f"session.{key}", value)
     settings.add_session_config_entry("session.disable_prepacking", str(int(not options.prepack)))
     settings.log_severity_level = 3
     try:
@@ -118,11 +150,14 @@ def _load(path: Path, options: EngineOptions) -> ort.InferenceSession:
         raise ModelError(f"{path}: onnxruntime {ort.__version__} cannot load it: {e}") from e
 
 
-def spin_entries(duration_us: int, version: str = ort.__version__) -> dict[str, str]:
-    """The session entries by which idle threads spin so long."""
+def spin_entries(options: EngineOptions, version: str = ort.__version__) -> dict[str, str]:
+    """The session entries by which threads spin as `options` have it; before onnxruntime 1.26 they
+    do so for its own time (from 1000) or not at all."""
+    duration_us, stop = options.spin_duration_us, str(int(not options.spin_between_runs))
+    spin = {"intra_op.allow_spinning": "1" if duration_us >= 1000 else "0"}
     if duration_us and tuple(int(part) for part in version.split(".")[:2]) >= (1, 26):
-        return {"spin_duration_us": str(duration_us)}
-    return {"allow_spinning": "1" if duration_us >= 1000 else "0"}
+        spin = {"intra_op.spin_duration_us": str(duration_us)}
+    return {**spin, "force_spinning_stop": stop}
 
 
 def batch_dependent(path: Path) -> bool:

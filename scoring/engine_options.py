@@ -1,7 +1,7 @@
 """What ONNX Runtime may use of a host, chosen for its CPUs, and how a deployment overrides it.
 
 One run on all CPUs answers one text soonest; many small runs are done soonest on one CPU each.
-Threads that spin for some microseconds before they sleep do both well.
+engine.Session does both, by what runs at the time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class EngineOptions:
     threads: int = 0  # of one run; 0: as many as cpu.available()
     parallel_runs: int = 0  # at a time; 0: as many as threads
     shared_runs: bool = True  # texts of requests at the same time go through the model together
-    spin_duration_us: int = 10  # of idle threads; before onnxruntime 1.26 always (>= 1000) or never
+    spin_duration_us: int = 50  # of threads that a run does not need at the moment
+    spin_between_runs: bool = False  # so long after a run too, on CPUs that nothing else needs
     arena: bool = True  # a run's memory is kept for the next
     prepack: bool = True  # copy weights into the kernels' order; else processes may share a file
 

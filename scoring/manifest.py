@@ -93,7 +93,7 @@ class ModelSpec:
     opset: int | None = None
     ir_version: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)  # the sha256 of each that a host needs
-    provenance: Mapping[str, Any] = field(default_factory=dict)  # which scoring does not read
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # no answer depends on it
 
     @staticmethod
     def read(model_dir: Path) -> ModelSpec:

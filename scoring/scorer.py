@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import codecs, cpu, limits, loading, timing, urls
+from onnxferry.scoring import codecs, cpu, limits, loading, timing, tuned, urls
 from onnxferry.scoring.engine import Runner, Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.forms import PIPELINE, Form
@@ -130,8 +130,8 @@ def load(
     """The scorer of a model directory, or of an .onnx file with what lies beside it; `spec` stands
     for its model_spec.json. Variables of `environment` override limits and engine options, and say
     which pictures may be fetched; `observer` is told of each request. Leaves a line with what it
-    took (loading.py), and warns of a graph for another kind of CPU. Raises ModelError that names
-    the file or the variable."""
+    took (loading.py), and warns of a graph for another kind of CPU, and where it was tuned on more
+    CPUs. Raises ModelError that names the file or the variable."""
     folder, model = located(Path(model_dir))
     spec = spec or ModelSpec.read(folder)
     spec = replace(
@@ -143,6 +143,7 @@ def load(
         raise ModelError(f"{folder}: {e}") from e
     host = host_cpu()
     _warn_of_cpu(spec, host)
+    tuned.warn_of_fewer_cpus(spec, cpu.available())
     policy = urls.Policy.read(environment)
     with loading.told(spec.name, spec.task) as clock:
         session = Session(model, spec.engine)

@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from onnxferry.system.options import COUNT, FILE
 SCENARIOS = {"async": "multistream", "sync": "singlestream", "elastic": "elastic"}
 ENGINES = {  # how idle threads wait: as onnxferry's hosts do it, or as ONNX Runtime's defaults
     "onnxferry": EngineOptions(),
-    "onnxruntime": EngineOptions(spin_duration_us=1000),
+    "onnxruntime": EngineOptions(spin_duration_us=1000, spin_between_runs=True),
 }
 SECONDS = click.FloatRange(0)
 ENGINE = "onnxferry, or onnxruntime: with idle threads that spin, as its defaults have it."
@@ -118,7 +119,7 @@ def _report(model_path: str, flags: dict[str, Any]) -> dict[str, Any]:
     streams = min(streams_of(scenario, flags["num_streams"], cores), cores)
     sizes = shapes(flags["input_shapes"])
     own = ENGINES[flags["engine"]]
-    used = EngineOptions(cores // streams, streams, spin_duration_us=own.spin_duration_us)
+    used = replace(own, threads=cores // streams, parallel_runs=streams)
     try:
         engine = Engine(model_path, flags["batch_size"], cores, input_shapes=sizes, options=used)
         arrays = engine.generate_random_inputs()

@@ -17,6 +17,8 @@ from onnxferry.scripts.prepare.options import ANY, AUTO, CPUS, EXPORTERS, INT8, 
 from onnxferry.scripts.prepare.pipeline import GOLDEN_TOLERANCE, prepare
 from onnxferry.scripts.prepare.report.document import REPORT_FILE
 from onnxferry.scripts.prepare.selection.criteria import parse_share
+from onnxferry.scripts.prepare.tuning import command_line as tuning
+from onnxferry.scripts.prepare.tuning.scenario import FORM, Scenario
 from onnxferry.scripts.prepare.verification import pipeline_comparison
 from onnxferry.scripts.prepare.verification.eval_set import LIMIT, LIMITS
 from onnxferry.system import console, options
@@ -65,6 +67,10 @@ EXPORTER_HELP = (
 FILE_HELP = "Which .onnx file of SOURCE, where it holds several."
 DRY_HELP = "Say what would be made, and make nothing."
 TEST_HELP = "Run the whole way on a copy of the model with two layers and random weights."
+TUNE_HELP = (
+    "Search the engine options that are fastest on this host, in under two minutes:"
+    f" {FORM}. SOURCE may be a model directory, which is then tuned in place."
+)
 SAME_HELP = "Least share of answers equal to the source model's, with and without --data."
 
 
@@ -93,6 +99,7 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
 @click.option("--exporter", default=TORCH, help=EXPORTER_HELP)
 @click.option("--file", help=FILE_HELP)
+@click.option("--tune", metavar="SCENARIO", help=TUNE_HELP)
 @click.option("--dry-run", is_flag=True, help=DRY_HELP)
 @click.option("--test", is_flag=True, help=TEST_HELP)
 def command(
@@ -102,14 +109,22 @@ def command(
     a Hugging Face model folder, a PyTorch module given as module:factory, or an .onnx file. Several
     variants are made and compared with the source model; the fastest within the gate is taken, and
     report.md beside it tells of all."""
+    scenario = Scenario.read(text) if (text := flags.pop("tune")) else None
+    if scenario and tuning.is_model_directory(source):
+        tuning.check_alone(source)
+        _print(tuning.lines(Path(source), scenario, flags))
+        return
     drop = parse_share(max_loss or max_metric_drop)
     asked = Options(source, out or default_folder(source), max_metric_drop=drop, **flags)
     if asked.dry_run:
-        _print(dry_run.lines(asked))
+        _print([*dry_run.lines(asked), *tuning.dry_lines(scenario)])
     elif asked.test:
+        tuning.check_not_tested(scenario)
         _print(test_run.passed(asked))
     else:
         _print(_result(prepare(asked), asked.out))
+        if scenario:
+            _print(tuning.lines(asked.out, scenario, flags))
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
-from onnxferry.scripts.prepare import disk_space, model_directory, staging
+from onnxferry.scripts.prepare import disk_space, estimate, model_directory, staging
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -42,6 +42,7 @@ from onnxferry.scripts.prepare.verification import (
     shipped_tokenizer,
 )
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
 from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system import console
@@ -92,8 +93,10 @@ def prepare(
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
     if source is None:
-        for note in inspect(options).notes:
+        inspected = inspect(options)
+        for note in inspected.notes:
             console.err.print(note, style="yellow", markup=False)
+        _tell_time(estimate.before(inspected), ", more where mixed precision is needed")
     found = resolved(options)
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
@@ -208,13 +211,15 @@ def _verify(context: PrepareContext) -> None:
     inputs = [*context.built_in, *read_inputs(options.inputs, spec.task), *own]
     if context.cpu.mismatch:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
-    reference = ReferenceModel(spec, context.exported, source.run)
+    graph = GraphRun(context.exported)
+    reference = ReferenceModel(spec, graph, source.run)
     bounds = context.criteria.bounds(FP32)
     with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
-        evaluator = Evaluator(reference, inputs, data)
+        evaluator = Evaluator(reference, inputs, data, graphs={context.exported: graph})
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
+    _tell_time(estimate.after(options, context.evaluator), " more")
     context.pipeline = PipelineReference(source)
-    context.pipeline_figures = context.pipeline.compare(spec, context.exported, inputs, bounds)
+    context.pipeline_figures = context.pipeline.compare(spec, graph, inputs, bounds)
     context.source = replace(source, export=_gone, run=None, pipeline=None)
     reference.let_go()
     context.pipeline.let_go()
@@ -222,17 +227,22 @@ def _verify(context: PrepareContext) -> None:
     gc.collect()  # modules refer to each other
 
 
+def _tell_time(seconds: float | None, more: str) -> None:
+    if text := estimate.told(seconds, more):
+        console.err.print(f"    {text}", style="dim", markup=False)
+
+
 def _gone(path: Path) -> None:
     raise PrepareError(f"{path}: the source model was let go after its graph was verified")
 
 
 def _select(context: PrepareContext) -> None:
-    exported, spec, evaluator = context.exported, context.spec, context.evaluator
+    exported, evaluator = context.exported, context.evaluator
     data, calibration = evaluator.eval_set, []
     if context.options.precision != FP32:
         spare = eval_set.as_samples(data.spare, data.metric) if data else []
         real = [*evaluator.samples, *spare][-CALIBRATION:]
-        calibration = ReferenceModel(spec, exported, None).feeds(real)
+        calibration = evaluator.reference.feeds(real)
     inputs = VariantInputs(exported / MODEL_FILE, context.fusion.graph, calibration)
     builder = VariantBuilder(context.work / "variants", exported, inputs)
     tester = CandidateTester(builder, evaluator, context.criteria)
@@ -248,7 +258,8 @@ def _complete(context: PrepareContext) -> None:
     model_directory.write_spec(spec, folder)
     if folder != context.exported:
         bounds, inputs = context.criteria.bounds(precision), context.evaluator.samples
-        context.pipeline_figures = context.pipeline.compare(context.spec, folder, inputs, bounds)
+        graph = context.evaluator.graph(folder)
+        context.pipeline_figures = context.pipeline.compare(context.spec, graph, inputs, bounds)
     with console.stage("golden answer"):
         answer = _golden(context, spec, folder)
     provenance = {

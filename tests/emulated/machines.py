@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,44 +26,60 @@ NUMPY = {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 F16C AVX"}
 
 @dataclass(frozen=True)
 class Emulated:
-    """`command` starts the interpreter, `packages` is the folder of its libraries."""
+    """`qemu` with `options` starts `interpreter`, `packages` is the folder of its libraries;
+    `getppid` is the number of that system call there."""
 
-    command: Sequence[str]
+    qemu: str
+    options: Sequence[str]
+    interpreter: Path
     packages: Path
+    getppid: int
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def answers(self, questions: Path) -> dict[str, list[Any]]:
-        """What answer.py prints for the file `questions`, on this CPU."""
+    def run(self, script: Path, *arguments: str, plugin: Path | None = None) -> str:
+        """What a script prints on this CPU, with a plugin of qemu that is told `getppid`."""
         path = {"PYTHONPATH": f"{self.packages}{os.pathsep}{ROOT}"}
-        script = str(Path(__file__).parent / "answer.py")
+        plugged = ["-plugin", f"{plugin},mark={self.getppid}"] if plugin else []
         done = subprocess.run(
-            [*self.command, script, str(questions)],
+            [self.qemu, *plugged, *self.options, str(self.interpreter), str(script), *arguments],
             env={**os.environ, **path, **self.environment},
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        found: dict[str, list[Any]] = json.loads(done.stdout)
-        return found
+        return done.stdout
 
 
 def haswell() -> Emulated:
     """This interpreter and its libraries on AVX2 and FMA, without AVX-512."""
-    command = [_qemu("qemu-x86_64"), "-cpu", "Haswell", os.path.realpath(sys.executable)]
-    return Emulated(command, Path(sysconfig.get_path("platlib")), NUMPY)
+    interpreter, packages = Path(sys.executable).resolve(), Path(sysconfig.get_path("platlib"))
+    return Emulated(_qemu("qemu-x86_64"), ["-cpu", "Haswell"], interpreter, packages, 110, NUMPY)
 
 
-def cortex_a72() -> Emulated:
-    """Debian's arm64 Python with wheels for it, fetched on first use."""
+def arm(cpu: str) -> Emulated:
+    """Debian's arm64 Python with wheels for it, fetched on first use, on qemu's model `cpu`."""
     qemu = _qemu("qemu-aarch64")
     try:
         version = importlib.metadata.version("onnxruntime")
         system = arm64.system(cache_folder() / f"emulated-arm64-onnxruntime-{version}")
     except (OSError, subprocess.CalledProcessError) as e:
         pytest.skip(f"needs Debian's apt and pip to fetch an arm64 Python and its libraries: {e}")
-    command = [qemu, "-cpu", "cortex-a72", "-L", str(system), str(arm64.python(system))]
-    return Emulated(command, system / arm64.PACKAGES)
+    options = ["-cpu", cpu, "-L", str(system)]
+    return Emulated(qemu, options, arm64.python(system), system / arm64.PACKAGES, 173)
+
+
+_SVE = "sve-default-vector-length"  # bytes
+MACHINES: Mapping[str, Callable[[], Emulated]] = {
+    "AVX2": haswell,
+    "arm64": partial(arm, "cortex-a72"),
+    "arm64, dot product": partial(arm, "neoverse-n1"),
+    "arm64, i8mm": partial(arm, "max,sve=off"),
+    "arm64, SVE of 128 bits": partial(arm, f"max,sme=off,{_SVE}=16"),
+    "arm64, SVE of 256 bits": partial(arm, f"max,sme=off,{_SVE}=32"),
+}
+"""By the instructions that ONNX Runtime's integer products take there. Of Graviton, 1 has none
+of them, 2 the dot product, 3 SVE of 256 bits, 4 of 128. No cloud's CPU has SME."""
 
 
 def _qemu(name: str) -> str:

@@ -55,23 +55,26 @@ def test_the_session_has_what_was_asked_for(tmp_path: Path) -> None:
     session = Session(tiny.text_classification(tmp_path) / MODEL_FILE, EngineOptions(threads=3))
     options = session._session.get_session_options()
     assert options.intra_op_num_threads == 3
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
     if onnxruntime.__version__ >= "1.26":
-        assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "10"
+        assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "50"
 
 
 @pytest.mark.parametrize(
     ("version", "duration_us", "entries"),
     [
-        ("1.31.1", 10, {"spin_duration_us": "10"}),
-        ("1.31.1", 0, {"allow_spinning": "0"}),
-        ("1.23.2", 10, {"allow_spinning": "0"}),
-        ("1.23.2", 1000, {"allow_spinning": "1"}),
+        ("1.31.1", 10, {"intra_op.spin_duration_us": "10"}),
+        ("1.31.1", 0, {"intra_op.allow_spinning": "0"}),
+        ("1.23.2", 10, {"intra_op.allow_spinning": "0"}),
+        ("1.23.2", 1000, {"intra_op.allow_spinning": "1"}),
     ],
 )
+@pytest.mark.parametrize(("between", "stop"), [(False, "1"), (True, "0")])
 def test_threads_wait_as_this_onnxruntime_can(
-    version: str, duration_us: int, entries: dict[str, str]
+    version: str, duration_us: int, entries: dict[str, str], between: bool, stop: str
 ) -> None:
-    assert spin_entries(duration_us, version) == entries
+    options = EngineOptions(spin_duration_us=duration_us, spin_between_runs=between)
+    assert spin_entries(options, version) == {**entries, "force_spinning_stop": stop}
 
 
 def test_former_names_of_options_are_read(tmp_path: Path) -> None:
@@ -140,7 +143,7 @@ def test_the_page_has_each_of_them_with_its_default() -> None:
         for row in rows
         if len(row) > 3 and f"`{PREFIX}" in row[2]
     }
-    wanted = {"0": "the host's", "10": "10", "True": "on", "False": "off"}
+    wanted = {"0": "the host's", "50": "50", "True": "on", "False": "off"}
     by_option = {variables()[name]: default for name, default in shown.items()}
     assert by_option == {
         name: wanted[str(value)] for name, value in asdict(EngineOptions()).items()

@@ -17,7 +17,17 @@ ROOMS = ("sources", "variants", "verification", "selection", "report")
 # what every room may import
 FIRST = ("hub_id", "options", "onnx_file_io", "disk_space", "model_directory")
 # what no room may import
-LAST = ("staging", "asked", "pipeline", "dry_run", "test_run", "from_table", "__init__", "__main__")
+LAST = (
+    "staging",
+    "estimate",
+    "asked",
+    "pipeline",
+    "dry_run",
+    "test_run",
+    "from_table",
+    "__init__",
+    "__main__",
+)
 MODULES = [path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py"))]
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.options import ANY
 from onnxferry.scripts.prepare.report import plot
-from onnxferry.scripts.prepare.selection import candidates, latency
+from onnxferry.scripts.prepare.selection import candidates, elimination
 from onnxferry.scripts.prepare.selection.candidates import CandidateResult
 from onnxferry.scripts.prepare.selection.ranking import TIE
 from onnxferry.scripts.prepare.selection.select_variant import Selection
@@ -47,7 +47,9 @@ def _parts(spec: ModelSpec, selection: Selection, fusion: Fusion, plotted: bool)
     yield from (f"> **Note:** {note}." for note in notes if note)
     if plotted:
         yield f"![Accuracy against latency]({PLOT_FILE})"
-    yield _markdown(_columns(selection), [_cells(r, selection) for r in results if r.evaluation])
+    yield _markdown(
+        _columns(selection), [_cells(r, selection) for r in results if r.evaluation or r.latency]
+    )
     yield "\n".join(f"- {line}" for line in _explained(spec, selection))
     yield "## Fused operators"
     yield _fusion(fusion)
@@ -73,14 +75,14 @@ def _explained(spec: ModelSpec, selection: Selection) -> Iterator[str]:
     inputs = f"{len(selection.tester.evaluator.samples)} inputs (built in and given)"
     yield f"Agreement: the share of {inputs} whose answer is the source model's."
     one = "ms of a request with one input (the median of each of a few requests, then their mean)"
-    many = f"ms an input of a request with {latency.MANY} inputs, in rounds by turns"
+    size = selection.requests.size
+    many = f", and ms an input of a request with {size} inputs" if size else ""
     ties = f"within {TIE:.0%} the smaller file is taken, then the more exact one"
-    slow = f"Variants slower than {latency.SLOW:g} times the fastest, and rejected ones,"
-    rounds = f"in {latency.FIRST} rounds only, others in {latency.ROUNDS}"
-    yield (
-        f"Latency: {one}, and {many}. The fastest has the least geometric mean of both; {ties}."
-        f" {slow} were measured {rounds}."
-    )
+    margins = ", ".join(f"{margin:g}" for margin in elimination.MARGINS)
+    best = f"The fastest has the least geometric mean; {ties}."
+    after = f"After 1 to {len(elimination.MARGINS)} rounds, those beyond {margins}"
+    gone = f"{after} times the fastest were measured no more."
+    yield f"Latency: {one}{many}, in rounds by turns. {best} {gone}"
 
 
 def _made_for(kind: str) -> str:
@@ -153,7 +155,7 @@ def console_table(selection: Selection) -> Table:
     table = Table(box=None, pad_edge=False)
     for i, name in enumerate(_columns(selection)):
         table.add_column(name, justify="right" if i > 1 else "left", no_wrap=i < 2)
-    for result in (r for r in selection.results if r.evaluation):
+    for result in (r for r in selection.results if r.evaluation or r.latency):
         chosen = result.name == selection.chosen.name
         table.add_row(*_cells(result, selection), style="bold" if chosen else None)
     return table

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -68,34 +68,50 @@ class CandidateTester:
         return result
 
     def test(
-        self,
-        variant: Variant,
-        progress: console.Progress,
-        keep: Mapping[str, frozenset[str]] = {},
-        skipped: Callable[[Variant], str | None] = lambda _: None,
+        self, variant: Variant, progress: console.Progress, keep: Mapping[str, frozenset[str]]
     ) -> CandidateResult:
-        """Make and evaluate `variant` with the groups of operators `keep` in float32, unless
-        `skipped` says why not. A defect is logged, and makes the status FAILED."""
-        kept, folder = tuple(keep), None
-        try:
-            if reason := skipped(variant):
-                return CandidateResult(variant, candidates.SKIPPED, reason)
-            progress("make")
+        """Make and evaluate `variant` with the groups of operators `keep` in float32. A defect is
+        logged, and makes the status FAILED."""
+        progress("make")
+        made = self.make(variant, keep)
+        return self.judge(made, progress) if made.status == candidates.MADE else made
+
+    def make(self, variant: Variant, keep: Mapping[str, frozenset[str]] = {}) -> CandidateResult:
+        """The result MADE, or FAILED; `keep` as in `test`."""
+        kept = tuple(keep)
+        result = CandidateResult(variant, candidates.MADE, kept=kept)
+
+        def made() -> CandidateResult:
             operators = frozenset().union(*keep.values())
             folder = self.builder.build(variant, f"{variant.name}.{len(kept)}", operators)
+            return replace(result, folder=folder, size=graph_bytes(folder))
+
+        return self.attempt(result, made)
+
+    def judge(self, made: CandidateResult, progress: console.Progress) -> CandidateResult:
+        """The result WITHIN, REJECTED or FAILED of one that is MADE."""
+
+        def judged() -> CandidateResult:
             progress("evaluate")
-            found = self.evaluator.evaluate(folder, progress, self.criteria.give_up_drop)
+            give_up = self.criteria.give_up(self.evaluator)
+            found = self.evaluator.evaluate(made.model_dir, progress, give_up)
+            reason = self.criteria.rejection(found, made.variant.precision) or ""
+            status = candidates.REJECTED if reason else candidates.WITHIN
+            return replace(made, status=status, reason=reason, evaluation=found)
+
+        return self.attempt(made, judged)
+
+    def attempt(
+        self, result: CandidateResult, work: Callable[[], CandidateResult]
+    ) -> CandidateResult:
+        """What `work` makes of a result; FAILED, without its folder, where it raises anything."""
+        try:
+            return work()
         except Exception as e:  # a tool's own kinds, onnxruntime's bare Exception
-            if folder:
-                shutil.rmtree(folder)
-            _log.warning("variant %s failed", variant.name, exc_info=True)
+            _log.warning("variant %s failed", result.name, exc_info=True)
             said = f"{type(e).__name__}: {e}".replace(f"{self.builder.folder}/", "")
-            reason = shorten(said, MAX_REASON)
-            return CandidateResult(variant, candidates.FAILED, reason, kept=kept)
-        reason = self.criteria.rejection(found, variant.precision) or ""
-        status = candidates.REJECTED if reason else candidates.WITHIN
-        size = graph_bytes(folder)
-        return CandidateResult(variant, status, reason, folder, size, found, kept=kept)
+            failed = replace(result, status=candidates.FAILED, reason=shorten(said, MAX_REASON))
+            return failed.discarded()
 
 
 def announced(name: str, work: Callable[[console.Progress], CandidateResult]) -> CandidateResult:

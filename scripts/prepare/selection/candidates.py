@@ -15,6 +15,7 @@ from onnxferry.scripts.prepare.verification.evaluator import EvaluationResult
 
 # FAILED is a defect: an exception while the variant was made or evaluated
 CHOSEN, WITHIN, REJECTED, SKIPPED, FAILED = "chosen", "within", "rejected", "skipped", "failed"
+MADE = "made"  # and not evaluated yet
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class CandidateResult:
     def within(self) -> bool:
         """Whether it is accepted."""
         return self.status in (WITHIN, CHOSEN)
+
+    @property
+    def slower(self) -> bool:
+        """Whether it was measured and left out, since it is slower than one that is accepted."""
+        return self.status == SKIPPED and self.latency is not None
 
     @property
     def may_be_mixed(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnxferry.scripts.prepare.options import FP32
 from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds
 from onnxferry.scripts.prepare.verification.eval_set import worst_drop
-from onnxferry.scripts.prepare.verification.evaluator import EvaluationResult, Evaluator
+from onnxferry.scripts.prepare.verification.evaluator import EvaluationResult, Evaluator, GiveUp
 from onnxferry.scripts.prepare.verification.formatting import percent
 from onnxferry.system.errors import UsageError
 
@@ -16,6 +16,7 @@ TOLERANCE = 1e-3
 # A variant is given up after a part of the evaluation set when it drops by more than so many times
 # --max-metric-drop, and by more than GIVE_UP_DROP: the metrics of a part scatter.
 GIVE_UP_TIMES, GIVE_UP_DROP = 10.0, 0.25
+CHEAP = 10.0  # seconds of an evaluation that is made for the report alone
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class AcceptanceCriteria:
         """The bounds of the difference for a precision."""
         free = self.tolerance is None and precision == FP32
         return DifferenceBounds(TOLERANCE if free else self.tolerance, self.min_agreement)
+
+    def give_up(self, evaluator: Evaluator) -> GiveUp:
+        """When a variant is as good as rejected. The answers to all samples are looked at where
+        that is cheap: the report then shows the whole figure."""
+        shares = [1 - self.min_agreement]
+        shares += [] if evaluator.eval_set else [self.max_metric_drop]
+        if evaluator.seconds <= CHEAP:
+            return GiveUp(drop=self.give_up_drop)
+        return GiveUp(min(shares) * len(evaluator.samples) + 1e-9, self.give_up_drop)
 
     @property
     def give_up_drop(self) -> float:

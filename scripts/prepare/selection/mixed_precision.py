@@ -1,8 +1,9 @@
 """Mixed precision: the fewest parts of a graph that must stay in float32.
 
-Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs.
-The worst k stay in float32, k doubling until the variant is accepted, and halving back. Beyond
-PARTS neighbouring groups count as one, so that about 50 builds do.
+Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs;
+once, for all variants: where int8 degrades a layer, it does so with weights of 7 bits and of 8. The
+worst k stay in float32, k doubling until the variant is accepted, and halving back. Beyond PARTS
+neighbouring groups count as one, so that about 50 builds do.
 """
 
 from __future__ import annotations
@@ -17,15 +18,68 @@ from typing import TypeAlias
 from onnxferry.scripts.datasets import evenly
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.candidates import FAILED, CandidateResult
+from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.scripts.prepare.variants.variant import OperatorGroup
 from onnxferry.scripts.prepare.verification import comparison
+from onnxferry.scripts.prepare.verification.evaluator import Evaluator
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
 from onnxferry.system.console import Progress
 
 _log = logging.getLogger(__name__)
 PARTS = 40  # that are ranked
-INPUTS = 24  # with which they are ranked
+INPUTS = 24  # with which they are ranked, the shorter ones of all where these take long
+SLOW = 0.05  # seconds of an input that takes long
 MOST = 0.5  # of the parts: with more in float32 int8 gains no time
 Parts: TypeAlias = Mapping[str, frozenset[str]]  # name -> operators
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """`parts` by name, their names `worst` first, and the `failures` on the way."""
+
+    parts: Parts
+    worst: Sequence[str]
+    failures: Sequence[str] = ()
+
+
+def rank(
+    rejected: CandidateResult,
+    tester: CandidateTester,
+    groups: Sequence[OperatorGroup],
+    progress: Progress,
+) -> Ranking:
+    """How much each part of `groups` degrades a rejected candidate."""
+    parts, failures = neighbours(groups), list[str]()
+    everything = frozenset().union(*parts.values())
+    degraded: dict[str, float] = {}
+    for number, (name, operators) in enumerate(parts.items()):
+        progress(f"part {number + 1} of {len(parts)}: {name}")
+        try:
+            degraded[name] = _difference(rejected, tester, everything - operators)
+        except Exception as e:  # a tool's own kinds
+            _log.warning("a part of %s cannot be ranked", rejected.name, exc_info=True)
+            failures.append(f"{type(e).__name__}: {e}")
+            degraded[name] = math.inf
+    return Ranking(parts, sorted(parts, key=lambda name: -degraded[name]), failures)
+
+
+def _difference(rejected: CandidateResult, tester: CandidateTester, keep: frozenset[str]) -> float:
+    """The mean with `keep` in float32."""
+    evaluator = tester.evaluator
+    folder = tester.builder.build(rejected.variant, "part", keep)
+    try:
+        compared = comparison.compare(evaluator.reference, GraphRun(folder), _inputs(evaluator))
+        return float(comparison.figures(compared)["mean_abs"])
+    finally:
+        shutil.rmtree(folder)
+
+
+def _inputs(evaluator: Evaluator) -> Sequence[Sample]:
+    samples = list(evaluator.samples)
+    if evaluator.seconds_each > SLOW:
+        samples.sort(key=lambda sample: len(sample.request.body))
+        samples = samples[: max(INPUTS, len(samples) // 2)]
+    return evenly(samples, INPUTS)
 
 
 @dataclass(frozen=True)
@@ -36,45 +90,19 @@ class MixedPrecisionSearch:
     tester: CandidateTester
     failures: list[str] = field(default_factory=list)
 
-    def run(self, groups: Sequence[OperatorGroup], progress: Progress) -> CandidateResult:
-        """The accepted candidate with the fewest groups in float32, else the rejected one."""
-        parts = neighbours(groups)
-        ranked = self._ranked(parts, progress)
+    def run(self, ranking: Ranking, progress: Progress) -> CandidateResult:
+        """The accepted candidate with the fewest parts in float32, else the rejected one."""
+        parts, ranked = ranking.parts, ranking.worst
+        self.failures.extend(ranking.failures)
         most = math.floor(MOST * len(ranked))
         found, tried = fewest(ranked, most, lambda worst: self._test(parts, worst, progress))
-        ranking = f"{len(parts)} parts ranked, {tried} mixtures tried"
+        told = f"{len(parts)} parts ranked, {tried} mixtures tried"
         if self.failures:
-            ranking += f", {len(self.failures)} failed ({self.failures[-1]})"
+            told += f", {len(self.failures)} failed ({self.failures[-1]})"
         if found:
-            return replace(found, reason=ranking)
-        why = f"mixed precision does not help: {ranking}, with up to half of the parts in float32"
+            return replace(found, reason=told)
+        why = f"mixed precision does not help: {told}, with up to half of the parts in float32"
         return replace(self.rejected, reason=f"{self.rejected.reason}; {why}")
-
-    def _ranked(self, parts: Parts, progress: Progress) -> list[str]:
-        """The names of `parts`, the one that int8 degrades most first."""
-        everything = frozenset().union(*parts.values())
-        degraded: dict[str, float] = {}
-        for number, (name, operators) in enumerate(parts.items()):
-            progress(f"part {number + 1} of {len(parts)}: {name}")
-            degraded[name] = self._difference(everything - operators)
-        return sorted(parts, key=lambda name: -degraded[name])
-
-    def _difference(self, keep: frozenset[str]) -> float:
-        """The mean with `keep` in float32; infinity where that cannot be made."""
-        tester, evaluator = self.tester, self.tester.evaluator
-        samples = evenly(list(evaluator.samples), INPUTS)
-        folder = None
-        try:
-            folder = tester.builder.build(self.rejected.variant, "part", keep)
-            compared = comparison.compare(evaluator.reference, folder, samples)
-            return float(comparison.figures(compared)["mean_abs"])
-        except Exception as e:  # a tool's own kinds
-            _log.warning("a part of %s cannot be ranked", self.rejected.name, exc_info=True)
-            self.failures.append(f"{type(e).__name__}: {e}")
-            return math.inf
-        finally:
-            if folder:
-                shutil.rmtree(folder)
 
     def _test(self, parts: Parts, worst: Sequence[str], progress: Progress) -> CandidateResult:
         old, count = self.rejected.variant, len(worst)

@@ -1,4 +1,4 @@
-"""Tests every variant, measures those that are accepted, tries mixed precision, and chooses one."""
+"""Makes every variant, finds the fastest that is accepted, tries mixed precision, and chooses."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from onnxferry.scripts.prepare.options import AUTO, FP32, Options
 from onnxferry.scripts.prepare.selection import latency, ranking
-from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, announced
-from onnxferry.scripts.prepare.selection.candidates import CHOSEN, CandidateResult
+from onnxferry.scripts.prepare.selection.candidate_tester import (
+    CandidateTester,
+    announce,
+    announced,
+)
+from onnxferry.scripts.prepare.selection.candidates import CHOSEN, MADE, SKIPPED, CandidateResult
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
-from onnxferry.scripts.prepare.selection.latency import TimedRequests
-from onnxferry.scripts.prepare.selection.mixed_precision import MixedPrecisionSearch
+from onnxferry.scripts.prepare.selection.elimination import Elimination, Results
+from onnxferry.scripts.prepare.selection.latency import LatencyRounds, TimedRequests
+from onnxferry.scripts.prepare.selection.mixed_precision import MixedPrecisionSearch, rank
 from onnxferry.scripts.prepare.variants.variant import Variant
 from onnxferry.scripts.prepare.verification.eval_set import TIMED, as_samples
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
@@ -26,13 +31,12 @@ if TYPE_CHECKING:
 
 MIXED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
 LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked
-Results: TypeAlias = Sequence[CandidateResult]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """All candidates in the order of the table, the chosen one, and why. `note`: the inputs are too
-    few."""
+    """All candidates in the order of the table, mixed ones last, the chosen one, and why. `note`:
+    the inputs are too few."""
 
     results: Results
     chosen: CandidateResult
@@ -49,29 +53,29 @@ def select_variant(
     """The variant to ship. Raises PrepareError with the reasons when none is accepted."""
     requests = _timed_requests(tester.evaluator)
     note = _note(table.asked(options), tester)
-    results = _test_all(options, table, tester, cpu)
-    looked = [r for r in results if r.folder and (r.within or r.may_be_mixed)]
-    rounds = latency.FIRST if len(looked) > 1 and not options.variant else 1
-    results = _timed(results, looked, requests, rounds)
+    results = {r.name: r for r in _made(options, table, tester, cpu)}
+    elimination = Elimination(tester, LatencyRounds(requests), results)
+    elimination.measure([table.variants[0].name])
+    elimination.measure_first()
+    elimination.decide(mixed=not options.variant)
     if not options.variant:
-        results = _with_mixed(results, table, tester, requests)
-    results = [r if r.within else r.discarded() for r in results]
-    selectable = [r for r in results if r.within and r.selectable]
-    if not selectable:
-        raise PrepareError(_none_left(options, results))
-    measured = _measured(selectable, requests)
-    chosen, why = ranking.choose(measured)
-    chosen = replace(chosen, status=CHOSEN)
+        _mix(elimination, table)
+        elimination.decide(mixed=False)
+    if not any(r.within and r.selectable for r in results.values()):
+        raise PrepareError(_none_left(options, list(results.values())))
+    elimination.finish()
+    selectable = [r for r in results.values() if r.selectable and (r.within or r.slower)]
+    chosen, why = ranking.choose(selectable)
     why = "it was asked for (--variant)" if options.variant else why
-    renewed = {r.name: r for r in (*results, *measured, chosen)}
-    results = list(renewed.values())
-    return Selection(results, chosen, why, tester, requests, cpu, note)
+    kept = {name: r if r.within else r.discarded() for name, r in results.items()}
+    kept[chosen.name] = chosen = replace(kept[chosen.name], status=CHOSEN)
+    return Selection(list(kept.values()), chosen, why, tester, requests, cpu, note)
 
 
 def _timed_requests(evaluator: Evaluator) -> TimedRequests:
     task, data = evaluator.reference.spec.task, evaluator.eval_set
     samples = as_samples(data.items[:TIMED], data.metric) if data else evaluator.samples
-    return latency.timed_requests(task, samples)
+    return latency.timed_requests(task, samples, *latency.counts(evaluator.seconds_each))
 
 
 def _note(asked: Sequence[Variant], tester: CandidateTester) -> str | None:
@@ -83,18 +87,22 @@ def _note(asked: Sequence[Variant], tester: CandidateTester) -> str | None:
     return note
 
 
-def _test_all(
+def _made(
     options: Options, table: VariantTable, tester: CandidateTester, cpu: CpuTarget
 ) -> Results:
+    """The exported graph, and the variants that are asked for."""
     asked = table.asked(options)
     exported, *others = table.variants
-
-    def skipped(variant: Variant) -> str | None:
-        reason = table.skipped(variant, cpu.kind, tester.builder.inputs)
-        return reason or _unjudged(options, tester.evaluator, variant)
-
-    tests = [(v.name, partial(tester.test, v, skipped=skipped)) for v in others if v in asked]
-    results = [tester.test_exported(exported), *(announced(*test) for test in tests)]
+    results = [tester.test_exported(exported)]
+    with console.stage("make variants") as progress:
+        for variant in (v for v in others if v in asked):
+            progress(variant.name)
+            reason = table.skipped(variant, cpu.kind, tester.builder.inputs)
+            reason = reason or _unjudged(options, tester.evaluator, variant)
+            skipped = CandidateResult(variant, SKIPPED, reason or "")
+            results.append(skipped if reason else tester.make(variant))
+            if results[-1].status != MADE:
+                announce(results[-1])
     return [replace(r, selectable=r.variant in asked) for r in results]
 
 
@@ -108,41 +116,30 @@ def _unjudged(options: Options, evaluator: Evaluator, variant: Variant) -> str |
     return f"it may lose accuracy, and {count} input(s) cannot tell: {give}, or {ask}"
 
 
-def _timed(results: Results, some: Results, requests: TimedRequests, rounds: int) -> Results:
-    """`results` with a new latency of `some`, measured in turns."""
-    folders = {r.name: r.model_dir for r in some}
-    with console.stage(f"measure the latency of {len(some)} variant(s)") as progress:
-        found = latency.measure(folders, requests, rounds, progress)
-    return [replace(r, latency=found.get(r.name, r.latency)) for r in results]
-
-
-def _with_mixed(
-    results: Results, table: VariantTable, tester: CandidateTester, requests: TimedRequests
-) -> Results:
-    """`results`, and a mixed form of a rejected int8 variant that is faster than all that may be
-    chosen."""
-    found, ranked = list(results), sorted(results, key=lambda r: r.mean_ms)
-    best = min((r.mean_ms for r in results if r.within and r.selectable), default=math.inf)
+def _mix(elimination: Elimination, table: VariantTable) -> None:
+    """A mixed form of a rejected int8 variant that is faster than all that may be chosen."""
+    results, tester = elimination.results, elimination.tester
+    best = min((r.mean_ms for r in results.values() if r.within and r.selectable), default=math.inf)
     limit = best * (1 - ranking.TIE)
-    faster = [r for r in ranked if r.may_be_mixed and r.mean_ms < limit]
-    for rejected in faster[:MIXED]:
-        search = MixedPrecisionSearch(rejected, tester)
-        run = partial(search.run, table.groups(tester.builder.inputs))
-        mixed = announced(f"{rejected.name}-mixed", run)
+    rejected = sorted((r for r in results.values() if r.may_be_mixed), key=_ms)
+    faster = [r for r in rejected if r.mean_ms < limit][:MIXED]
+    if not faster:
+        return
+    with console.stage("rank what int8 degrades") as progress:
+        ranked = rank(faster[0], tester, table.groups(tester.builder.inputs), progress)
+    for candidate in faster:
+        search = MixedPrecisionSearch(candidate, tester)
+        mixed = announced(f"{candidate.name}-mixed", partial(search.run, ranked))
+        results[mixed.name] = mixed
         if mixed.within:
-            found.insert(found.index(rejected) + 1, mixed)
             # with the fastest, in turns: latencies of another minute cannot be compared
-            rivals = [r for r in ranked if r.within and r.latency]
-            return _timed(found, [mixed, *rivals[:1]], requests, latency.FIRST)
-        found[found.index(rejected)] = mixed
-    return found
+            rivals = sorted((r for r in results.values() if r.within and r.latency), key=_ms)
+            elimination.measure([mixed.name, *(r.name for r in rivals[:1])])
+            return
 
 
-def _measured(selectable: Results, requests: TimedRequests) -> Results:
-    """Those near the fastest are measured in more rounds."""
-    fastest = min(r.mean_ms for r in selectable)
-    fast = [r for r in selectable if r.mean_ms <= latency.SLOW * fastest]
-    return selectable if len(fast) == 1 else _timed(selectable, fast, requests, latency.ROUNDS)
+def _ms(result: CandidateResult) -> float:
+    return result.mean_ms
 
 
 def _none_left(options: Options, results: Results) -> str:

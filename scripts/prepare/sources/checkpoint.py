@@ -20,6 +20,7 @@ from onnxferry.scripts.prepare.sources.huggingface import (
 from onnxferry.scripts.prepare.sources.huggingface.fast_tokenizers import fast_tokenizer
 from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest
 from onnxferry.scripts.prepare.sources.inspection.task_inference import infer_task
+from onnxferry.scripts.prepare.sources.known_outputs import KnownOutputs
 from onnxferry.scripts.prepare.sources.settings import (
     head_settings,
     image_settings,
@@ -55,7 +56,8 @@ def load(options: Options) -> ModelSource:
     record = _record(folder, type(model).__name__, options.adapter)
     record = {**record, "name": root.resolve().name, **_layers(sentence)}
     model = sentence_layers.with_layers(model, sentence)
-    source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
+    run = KnownOutputs(pytorch.runner(model))
+    source = ModelSource(task, lambda _: None, run, {}, names, record=record)
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
     if source.tokenizer:
         sentence_layers.pad_with(model, source.settings["pad_token_id"])
@@ -93,8 +95,9 @@ def _pipeline(
         return None if unknown else lambda: transformers_model.image_pipeline(model, folder, task)
     length, tokenizer = source.settings["max_length"], options.tokenizer or folder
     if task == "question-answering":
-        words = fast_tokenizer(tokenizer)
-        return lambda: question_reference.SpanRecipe(model, words, length)
+        words, run = fast_tokenizer(tokenizer), source.run or pytorch.runner(model)
+        inputs = pytorch.parameters(model)
+        return lambda: question_reference.SpanRecipe(run, inputs, words, length)
     return lambda: transformers_model.pipeline(model, tokenizer, task, length)
 
 

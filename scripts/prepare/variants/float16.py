@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.onnx_graph import add_computed, held_by, prepend
+from onnxferry.scripts.prepare.variants.rounding import is_in_float16
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
 MIN_SIZE = 2**12  # numbers of the smallest weight that is worth it
@@ -30,13 +30,8 @@ def _fits(value: ir.Value, keep: frozenset[str]) -> bool:
         value.dtype == ir.DataType.FLOAT
         and held_by(value).tensor.size >= MIN_SIZE
         and not any(node.name in keep for node in value.consumers())
-        and _is_in_range(held_by(value).read())
+        and is_in_float16(held_by(value).read())
     )
-
-
-def _is_in_range(array: Array) -> bool:
-    most = np.finfo(np.float16).max
-    return bool(array.max() <= most and array.min() >= -most)
 
 
 def _store(first: ir.Node, value: ir.Value) -> None:

@@ -1,6 +1,6 @@
 """The optimised float32 graph: attention, rotary positions, Gelu and LayerNormalization as one
-operator each, relative positions cut to a text's, what weights alone make computed; or what can be
-part of a convolution folded into it.
+operator each, relative positions cut to a text's, what weights alone make computed, the first token
+taken early; or what can be part of a convolution folded into it.
 
 The same on every machine: Gelu and LayerNormalization are by onnxruntime's Python optimiser at
 level 0, which does not run its C++ one, the rest is ours. Without SkipLayerNormalization and
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
+from onnx_ir.passes import common
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
@@ -25,6 +26,7 @@ from onnxferry.scripts.prepare.variants.attention_fusion import fuse_attention, 
 from onnxferry.scripts.prepare.variants.constant_folding import fold_constants
 from onnxferry.scripts.prepare.variants.convolution_folding import fold
 from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
+from onnxferry.scripts.prepare.variants.first_token import take_first_early
 from onnxferry.scripts.prepare.variants.relative_positions import cut_positions
 from onnxferry.scripts.prepare.variants.rotary_fusion import fuse_rotary
 from onnxferry.scripts.prepare.variants.unfused_attention import UNKNOWN, causes, sentences
@@ -62,9 +64,12 @@ def _fuse(exported: Path, target: Path, architecture: Architecture | None, scrat
     if held.forbidden:
         return Fusion(None, {})
     model = fold(exported, scratch) if held.convolutional else model
+    tokens = onnx_graph.of_rank(model, 3)
     folded, newer = operators - _operators(model.graph), onnx_graph.opset(model) > held.opset
     more = {"folded into others": folded, **_ours(model)}
     model = _fused(model)
+    more["linear layers for the first token alone"] = take_first_early(model.graph, tokens)
+    common.RemoveUnusedNodesPass()(model)  # the form that was not taken
     expected = architecture.expected() if architecture else {}
     found = {k: n for k, n in _counts(model.graph).items() if n or k in (*expected, KINDS[0])}
     more = {name: count for name, count in more.items() if count > 0}

@@ -90,6 +90,15 @@ def opset(model: ir.Model) -> int:
     return max(model.opset_imports.get(domain, 0) for domain in ("", "ai.onnx"))
 
 
+def of_rank(model: ir.Model, rank: int) -> frozenset[str]:
+    """The names of the tensors that have so many dimensions for sure, as onnx infers it: not what
+    operators of other domains make."""
+    inferred = onnx.shape_inference.infer_shapes(detached(model)[0], data_prop=True).graph
+    found = {v.name: v.type.tensor_type for v in (*inferred.input, *inferred.value_info)}
+    shapes = {name: kind.shape for name, kind in found.items() if kind.HasField("shape")}
+    return frozenset(name for name, shape in shapes.items() if len(shape.dim) == rank)
+
+
 @dataclass(frozen=True)
 class Weight:
     """The numbers of a `tensor`, transposed by each of `axes`."""

@@ -29,3 +29,9 @@ def rounded(array: Array, scale: Array, limit: int, dtype: Any, zero: int = 0) -
         whole = np.round(array[i : i + rows] / scales[i : i + rows])
         made[i : i + rows] = np.clip(whole, -limit, limit) + zero
     return made
+
+
+def is_in_float16(array: Array) -> bool:
+    """Whether float16 has all of the numbers, within its rounding: none beyond 65504."""
+    most = np.finfo(np.float16).max
+    return bool(array.max() <= most and array.min() >= -most)

@@ -3,18 +3,19 @@ apart."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array, Session, batch_dependent
-from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.scripts.prepare.verification import formatting
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel, Scored, ScoredModel
 from onnxferry.system.errors import PrepareError
 
@@ -58,13 +59,17 @@ class DifferenceBounds:
 
 
 def compare(
-    reference: ReferenceModel, folder: Path, samples: Sequence[Sample]
+    reference: ReferenceModel,
+    graph: GraphRun,
+    samples: Sequence[Sample],
+    most_changed: float = math.inf,
 ) -> list[SampleComparison]:
-    """`samples` on both models. Raises PrepareError where shapes differ."""
-    spec, path = reference.spec, folder / MODEL_FILE
-    reference.ask(samples, batch_dependent(path))
-    graph = Session(path)
-    model = ScoredModel.of_graph(spec, folder, graph)
+    """`samples` on both models, only the first ones where more than `most_changed` answers differ.
+    Raises PrepareError where shapes differ, ModelError where the graph cannot be loaded."""
+    spec = reference.spec
+    reference.ask(samples, graph.batch_dependent)
+    graph.load()
+    model = ScoredModel.of_graph(spec, graph)
     turn = _TURNS.get(spec.task, TURN)
     found: list[SampleComparison] = []
     for i in range(0, len(samples), turn):
@@ -72,6 +77,9 @@ def compare(
         expected = [reference.score(sample, graph.batch_dependent) for sample in part]
         got = [model.score(sample) for sample in part]
         found += [_compare(spec, *triple) for triple in zip(part, expected, got, strict=True)]
+        if sum(not compared.agrees for compared in found) > most_changed:
+            break
+    graph.let_go()
     return found
 
 

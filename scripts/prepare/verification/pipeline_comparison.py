@@ -7,22 +7,20 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from onnxferry.scoring import Request, Scorer
-from onnxferry.scoring.engine import Session
+from onnxferry.scoring import Request
 from onnxferry.scoring.labels import default_function
-from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
-from onnxferry.scoring.tasks import build
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.metrics.agreement import AGREE, masks
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
-from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
+from onnxferry.scripts.prepare.verification.reference import ScoredModel
 from onnxferry.system import console
 from onnxferry.system.errors import PrepareError
 
@@ -156,30 +154,28 @@ class PipelineReference:
         self._ask = None
 
     def compare(
-        self, spec: ModelSpec, folder: Path, samples: Sequence[Sample], bounds: DifferenceBounds
+        self, spec: ModelSpec, graph: GraphRun, samples: Sequence[Sample], bounds: DifferenceBounds
     ) -> dict[str, Any]:
-        """How far the model directory `folder` is from the pipeline, or {}. Raises PrepareError
-        where `bounds` are broken."""
+        """How far the `graph` is from the pipeline, or {}. Raises PrepareError where `bounds` are
+        broken."""
         if not self._there:
             return {}
         with console.stage(f"compare with {reference(spec.task)}"):
-            scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
+            model = ScoredModel.of_graph(spec, graph)
             bodies = ((sample, _body(sample)) for sample in samples)
             asked = [(sample, body) for sample, body in bodies if body is not None]
-            found = [(self._difference(scorer, *pair), pair[0].where) for pair in asked]
+            found = [(self._difference(model, spec, *pair), pair[0].where) for pair in asked]
+            graph.let_go()
             compared = [(*difference, where) for difference, where in found if difference]
             return _figures(compared, bounds, spec.task) if compared else {"inputs": 0}
 
     def _difference(
-        self, scorer: Scorer, sample: Sample, body: Mapping[str, Any]
+        self, model: ScoredModel, spec: ModelSpec, sample: Sample, body: Mapping[str, Any]
     ) -> tuple[float, bool] | None:
         """The largest difference of a score in both answers, and whether they agree; None where the
         source model is not asked such inputs."""
-        spec, recipe = scorer.spec, RECIPES[scorer.spec.task]
-        inputs = body["inputs"]
+        recipe, inputs = RECIPES[spec.task], body["inputs"]
         parameters = {**recipe.settings(spec), **(body.get("parameters") or {}), **recipe.both}
-        request = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
-        ours = answer(scorer, Request(request), sample.where)
         try:
             asked = recipe.question(inputs)
             theirs = recipe.read(self._answer(asked, {**recipe.theirs, **parameters}))
@@ -188,6 +184,8 @@ class PipelineReference:
             raise PrepareError(f"{sample.where}: {what}: {e}") from e
         if theirs is None:
             return None
+        request = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
+        ours = model.answer(Request(request), sample.where)
         a, b = recipe.scores(theirs), recipe.scores(ours)
         worst = max((abs(float(a[key]) - b[key]) for key in set(a) & set(b)), default=0.0)
         return worst, AGREE[spec.task](theirs, ours, len(spec.labels))

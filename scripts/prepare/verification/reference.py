@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from onnxferry.scoring import Scorer
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring import Request, Scorer
+from onnxferry.scoring.engine import Array
 from onnxferry.scoring.errors import ModelError
-from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import build
 from onnxferry.scripts.prepare.sources.source import Feeds, RunModel
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.scripts.prepare.verification.asking import answer
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
 from onnxferry.system.errors import PrepareError
 
 CACHED = 512 * 2**20  # bytes of raw outputs of the reference that are kept for the next variant
 Scored: TypeAlias = tuple[Any, list[Array]]
 """The final answer as JSON data, and the raw outputs."""
+
+
+class EnoughError(Exception):
+    """What a request is fed is known."""
 
 
 class _RecordingRunner:
@@ -53,22 +59,26 @@ class ScoredModel:
             raise PrepareError(f"the model does not fit task '{spec.task}': {e}") from e
 
     @classmethod
-    def of_graph(cls, spec: ModelSpec, folder: Path, graph: Session) -> ScoredModel:
-        """The model directory `folder`, whose graph is loaded as `graph`."""
-        return cls(spec, folder, _RecordingRunner(spec, _running(graph), graph.batch_dependent))
+    def of_graph(cls, spec: ModelSpec, graph: GraphRun) -> ScoredModel:
+        """The graph of a model directory, with that directory's tokenizer."""
+        return cls(spec, graph.folder, _RecordingRunner(spec, graph, graph.batch_dependent))
 
     def score(self, sample: Sample) -> Scored:
         """The final answer and the raw outputs."""
         self._runner.recorded = []
-        return answer(self._scorer, sample.request, sample.where), self._runner.recorded
+        return self.answer(sample.request, sample.where), self._runner.recorded
+
+    def answer(self, request: Request, where: str) -> Any:
+        """The final answer as JSON data. Raises PrepareError that says `where` it is refused."""
+        return answer(self._scorer, request, where)
 
 
 class ReferenceModel:
-    """The source model with tokenizer and settings of the model directory `folder`, asked once a
-    sample. `run` None: that directory's graph, which is in memory only while it is asked."""
+    """The source model with the tokenizer and settings of `graph`, asked once a sample. `run` None:
+    that graph itself, which is in memory only while it is asked."""
 
-    def __init__(self, spec: ModelSpec, folder: Path, run: RunModel | None) -> None:
-        self.spec, self._folder, self._run = spec, folder, run
+    def __init__(self, spec: ModelSpec, graph: GraphRun, run: RunModel | None) -> None:
+        self.spec, self.graph, self._run = spec, graph, run
         self._models: dict[bool, ScoredModel] = {}
         self._cache: dict[tuple[Sample, bool], Scored] = {}
         self._bytes_left = CACHED
@@ -85,8 +95,7 @@ class ReferenceModel:
             if self._bytes_left <= 0:
                 break
             self.score(sample, batch_dependent)
-        if self._run is None:
-            self._models.clear()
+        self.graph.let_go()
 
     def score(self, sample: Sample, batch_dependent: bool) -> Scored:
         """As ScoredModel.score, padded as a graph that is `batch_dependent` or not."""
@@ -94,7 +103,7 @@ class ReferenceModel:
         if key in self._cache:
             return self._cache[key]
         if batch_dependent not in self._models:
-            run = self._run or _running(Session(self._folder / MODEL_FILE))
+            run = self._run or self.graph
             self._models[batch_dependent] = self._model(run, batch_dependent)
         scored = self._models[batch_dependent].score(sample)
         self._bytes_left -= sum(array.nbytes for array in scored[1])
@@ -103,23 +112,22 @@ class ReferenceModel:
         return scored
 
     def feeds(self, samples: Sequence[Sample]) -> list[Feeds]:
-        """What the graph is fed for `samples`, to calibrate with."""
+        """What the graph is fed for `samples`, to calibrate with; of one that it has not answered,
+        the first run's, so that it need not run."""
         fed: list[Feeds] = []
-        graph = _running(Session(self._folder / MODEL_FILE))
 
         def run(feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
             fed.append(feeds)
-            return graph(feeds, outputs)
+            if not self.graph.knows(feeds):
+                raise EnoughError
+            return self.graph(feeds, outputs)
 
         model = self._model(run, batch_dependent=False)
         for sample in samples:
-            model.score(sample)
+            with contextlib.suppress(PrepareError):  # EnoughError becomes one
+                model.score(sample)
         return fed
 
     def _model(self, run: RunModel, batch_dependent: bool) -> ScoredModel:
         runner = _RecordingRunner(self.spec, run, batch_dependent)
-        return ScoredModel(self.spec, self._folder, runner)
-
-
-def _running(graph: Session) -> RunModel:
-    return lambda feeds, _: graph.run(feeds)
+        return ScoredModel(self.spec, self.graph.folder, runner)

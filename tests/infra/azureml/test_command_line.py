@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from examples.models import examples, ready
 from onnxferry import cli
 from onnxferry.infra import azureml as room
 from onnxferry.infra.azureml.desired import desired_state
@@ -34,7 +33,7 @@ from tests.fakes.azure.providers.machinelearning import (
 from tests.infra.azureml.conftest import NAME, QUICK, config
 from tests.infra.proved import prove
 
-pytestmark = [pytest.mark.host, pytest.mark.models]
+pytestmark = pytest.mark.host
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON = HERE if HERE in layout_of("azureml").pythons else "3.11"
 Command = Callable[..., str]
@@ -42,10 +41,15 @@ Command = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The demo's question answering model, and a tiny one as its successor."""
-    folder = tiny.question_answering(tmp_path_factory.mktemp("models") / "tiny")
-    prove(folder)
-    return ready(next(example for example in examples() if example.name == "minilm-squad")), folder
+    """A tiny model, and another as its successor."""
+    first, successor = (
+        tiny.question_answering(tmp_path_factory.mktemp("models") / name)
+        for name in ("first", "successor")
+    )
+    tiny.span_graph(successor / "model.onnx", {"1946": (4, 4)})
+    for folder in (first, successor):
+        prove(folder)
+    return first, successor
 
 
 @pytest.fixture
@@ -112,26 +116,26 @@ def test_deploy_update_invoke_rollback_delete(
     command: Command,
     tmp_path: Path,
 ) -> None:
-    demo, successor = models
-    planned = json.loads(command("plan", demo))
+    first_model, successor = models
+    planned = json.loads(command("plan", first_model))
     assert {step["action"] for step in planned["steps"]} >= {"create", "check"}
-    first = json.loads(command("deploy", demo))
+    first = json.loads(command("deploy", first_model))
     assert first["url"].endswith("/score")
     question = tmp_path / "question.json"
     question.write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
-    reply = json.loads(command("invoke", demo, "--input", str(question)))
+    reply = json.loads(command("invoke", first_model, "--input", str(question)))
     assert reply["status"] == 200
     assert reply["answer"]["answer"].startswith("Rebecca")
     assert reply["served_by"].startswith(f"v{first['version']}")
     second = json.loads(command("deploy", successor))
     assert second["previous"] == first["version"]
     assert json.loads(command("deploy", successor))["version"] == second["version"]
-    third = json.loads(command("rollback", demo))
+    third = json.loads(command("rollback", first_model))
     assert (third["version"], third["previous"]) == (first["version"], second["version"])
-    assert json.loads(command("invoke", demo, "--text", "no question"))["status"] == 400
-    assert json.loads(command("status", demo))["state"] == "Succeeded"
-    assert json.loads(command("logs", demo))["lines"] == ["ready"]
-    gone = json.loads(command("delete", demo, "--yes"))["deleted"]
+    assert json.loads(command("invoke", first_model, "--text", "no question"))["status"] == 400
+    assert json.loads(command("status", first_model))["state"] == "Succeeded"
+    assert json.loads(command("logs", first_model))["lines"] == ["ready"]
+    gone = json.loads(command("delete", first_model, "--yes"))["deleted"]
     assert ["endpoint", NAME] in gone
     assert [len(list(azure.store.all(kind))) for kind in (ENDPOINTS, DEPLOYMENTS)] == [0, 0]
     assert all(

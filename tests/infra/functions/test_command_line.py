@@ -13,18 +13,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from examples.models import examples, ready
-from onnxferry import cli, scoring
+from onnxferry import cli
 from onnxferry.infra import functions as room
-from onnxferry.scoring.manifest import Golden, ModelSpec
-from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import layout_of, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.infra.functions.azure_account import APP, GROUP, QUICK, AzureAccount, quiet
+from tests.infra.proved import prove
 
-pytestmark = [pytest.mark.host, pytest.mark.models]
+pytestmark = pytest.mark.host
 SOCKETS = True
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON = HERE if HERE in layout_of("functions").pythons else "3.11"
@@ -33,12 +31,15 @@ Command = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The demo's question answering model, and a tiny one as its successor."""
-    folder = tiny.question_answering(tmp_path_factory.mktemp("models") / "tiny")
-    spec, request = ModelSpec.read(folder), Request(json.dumps({"inputs": tiny.QUESTION}).encode())
-    golden = Golden(request, json.loads(scoring.load(folder).handle(request).body))
-    tiny.write_spec(folder, ModelSpec(spec.name, spec.task, spec.settings, golden=golden))
-    return ready(next(example for example in examples() if example.name == "minilm-squad")), folder
+    """A tiny model, and another as its successor."""
+    first, successor = (
+        tiny.question_answering(tmp_path_factory.mktemp("models") / name)
+        for name in ("first", "successor")
+    )
+    tiny.span_graph(successor / "model.onnx", {"1946": (4, 4)})
+    for folder in (first, successor):
+        prove(folder)
+    return first, successor
 
 
 @pytest.fixture
@@ -98,19 +99,19 @@ def command(
 def test_deploy_update_invoke_rollback_delete(
     azure: AzureAccount, models: tuple[Path, Path], command: Command, tmp_path: Path
 ) -> None:
-    demo, successor = models
-    first = json.loads(command("deploy", demo))
+    first_model, successor = models
+    first = json.loads(command("deploy", first_model))
     assert first["url"].endswith("/api/score")
     question = tmp_path / "question.json"
     question.write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
-    reply = json.loads(command("invoke", demo, "--input", str(question)))
+    reply = json.loads(command("invoke", first_model, "--input", str(question)))
     assert (reply["status"], reply["served_by"]) == (200, first["version"])
     assert "Rebecca" in reply["answer"]["answer"]
     second = json.loads(command("deploy", successor))
     assert (second["previous"], second["version"] != first["version"]) == (first["version"], True)
-    back = json.loads(command("rollback", demo))
+    back = json.loads(command("rollback", first_model))
     assert (back["version"], back["previous"]) == (first["version"], second["version"])
-    assert "Running" in command("logs", demo)
-    assert json.loads(command("status", demo))["version"] == first["version"]
-    assert json.loads(command("delete", demo, "--yes"))["deleted"]
+    assert "Running" in command("logs", first_model)
+    assert json.loads(command("status", first_model))["version"] == first["version"]
+    assert json.loads(command("delete", first_model, "--yes"))["deleted"]
     assert azure.kinds() == []

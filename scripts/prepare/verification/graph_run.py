@@ -1,0 +1,51 @@
+"""The graph of a model directory as what verification asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from onnxferry.scoring.engine import Array, Session, batch_dependent
+from onnxferry.scoring.manifest import MODEL_FILE
+from onnxferry.scripts.prepare.sources.known_outputs import KnownOutputs
+from onnxferry.scripts.prepare.sources.source import Feeds
+
+
+class GraphRun:
+    """A RunModel of the model directory `folder`: loaded when it is asked what it has not answered
+    yet, until `let_go`. The names of outputs are not looked at: all are given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.batch_dependent = batch_dependent(folder / MODEL_FILE)
+        self.seconds = 0.0  # that it ran
+        self._session: Session | None = None
+        self._known = KnownOutputs(self._answer)
+
+    def __call__(self, feeds: Feeds, outputs: Sequence[str] = ()) -> list[Array]:
+        """See RunModel. Raises ModelError where the graph cannot be loaded."""
+        return self._known(feeds, ())
+
+    def knows(self, feeds: Feeds) -> bool:
+        """Whether it has answered these feeds."""
+        return self._known.knows(feeds, ())
+
+    def load(self) -> None:
+        """Raises ModelError where ONNX Runtime refuses the graph."""
+        self._loaded()
+
+    def let_go(self) -> None:
+        """Free the graph; what it has answered stays known."""
+        self._session = None
+
+    def _answer(self, feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
+        session, began = self._loaded(), time.perf_counter()
+        found = session.run(feeds)
+        self.seconds += time.perf_counter() - began
+        return found
+
+    def _loaded(self) -> Session:
+        if self._session is None:
+            self._session = Session(self.folder / MODEL_FILE)
+        return self._session
