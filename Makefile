@@ -14,7 +14,7 @@ OTHER := TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum OVER=$(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 SITE = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.PHONY: setup demo test test-4 zoo large emulated worlds rounds series mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
+.PHONY: setup demo test test-4 zoo large emulated kinds sizes worlds rounds series mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
 
 setup: $(VENV)/.ready
 
@@ -56,6 +56,15 @@ large: setup
 # Tiny int8 models on emulated CPUs (AVX2 without AVX-512, arm64), by Debian's qemu-user: some minutes.
 emulated: setup
 	$(BIN)/python -m pytest -m emulated tests/emulated
+
+# Which int8 form is fastest on which kind of CPU: instructions, by qemu-user, objdump and a C compiler, and the time on this one.
+kinds: setup
+	$(BIN)/python -m tests.emulated --out docs/performance.md
+	$(BIN)/python -m tests.emulated --time --out docs/performance.md
+
+# What packages of DistilBERT and MiniLM in int8 are made of, for every target. The models are those of `make benchmark` and `make batch`.
+sizes: setup
+	$(BIN)/python -m examples.sizes build/benchmark/served/distilbert-int8 build/models/minilm-goemotions-int8 --out docs/package-and-rehearse.md
 
 # Nothing of others' changes: 2,000 generated worlds a cloud. Some are in every run of the tests.
 worlds: setup
@@ -123,33 +132,60 @@ quality: setup
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-goemotions-int8 --out docs/quality.md
 	$(BIN)/python -m tests.fuzz --out docs/quality.md
 
-# DATA=DIR with squad-dev-v1.1.json. Measures all of docs/performance.md again: half an hour on two cores that nothing else
-# uses. DEEPSPARSE and OPENVINO: interpreters that have these libraries (docs/performance.md says how to make them); what
-# is not installed is left out, and the document says so.
+# DATA=DIR with squad-dev-v1.1.json, PEERS=DIR: where the peers' environments are, or are made (by PEER_PYTHON, 3.11 or older): 3 GB
+# with PyTorch for CPUs alone. Measures all of docs/performance.md again, or only those of SECTIONS: three quarters of an hour on two
+# cores that nothing else uses. What cannot be imported is left out, and the document says so.
 B := build/benchmark
+PEER_PYTHON ?= $(PYTHON)
+LIBRARIES := deepsparse fastembed infinity sentence-transformers
 OLDER = --python pipeline=.venv-4/bin/python --python optimum=.venv-4/bin/python
-BENCHMARK = $(BIN)/python -m scripts.benchmark --out docs/performance.md $(OLDER) $(if $(DEEPSPARSE),--python deepsparse=$(DEEPSPARSE)) $(if $(OPENVINO),--python openvino=$(OPENVINO))
-TUTORIAL = -e onnxferry@$(B)/served/distilbert-int8 -e pipeline@$(B)/distilbert -e optimum:name=tutorial@$(B)/distilbert-int8
+# The libraries that lie in an environment: KIND=ENVIRONMENT.
+LIES = deepsparse=deepsparse openvino=fastembed fastembed=fastembed infinity=infinity sentence_transformers=sentence-transformers
+BENCHMARK = $(BIN)/python -m scripts.benchmark --out docs/performance.md $(OLDER) $(foreach pair,$(LIES),--python $(subst =,=$(PEERS)/,$(pair))/bin/python)
+INT8 = -e onnxferry@$(B)/served/distilbert-int8 -e optimum:name=tutorial@$(B)/distilbert-int8
+TUTORIAL = $(INT8) -e pipeline:name=pipeline-default@$(B)/distilbert
+# Requests a second: half of what the tutorial's answers at most on two cores with AVX2 alone.
+HALF := 40
+# Each at its best batch size, found in the same run.
+SIZES = batch_size=1+8+32+128
+BEST = -e pipeline:name=pipeline-best,$(SIZES)@$(B)/distilbert -e optimum:name=tutorial-best,$(SIZES)@$(B)/distilbert-int8 -e optimum:name=optimum-O3,$(SIZES)@$(B)/distilbert-o3/model_optimized.onnx -e onnxruntime:name=olive,$(SIZES)@$(B)/distilbert-olive
 TEXT = --text "I like you. I love you"
 MIXED = --lengths lognormal:12:0.8 --items 128
-QUESTIONS = -e onnxferry@$(B)/served/bert-base-int8 -e pipeline@$(B)/bert-base -e pipeline:batch_size=8@$(B)/bert-base -e pipeline:batch_size=32@$(B)/bert-base -e deepsparse:name=deepsparse-dense,sequence_length=128+256+384@$(B)/bert-base -e deepsparse:name=deepsparse-pruned,sequence_length=128+256+384@$(B)/bert-base-pruned -e openvino@$(B)/bert-base
+SEVERAL = sequence_length=128+256+384,streams=1+2
+QUESTIONS = -e onnxferry@$(B)/served/bert-base-int8 -e pipeline:name=pipeline,batch_size=1+8+32@$(B)/bert-base -e deepsparse:name=deepsparse-dense,$(SEVERAL)@$(B)/bert-base -e deepsparse:name=deepsparse-pruned,$(SEVERAL)@$(B)/bert-base-pruned -e deepsparse:name=deepsparse-pruned-int8,$(SEVERAL)@$(B)/bert-base-pruned-int8 -e openvino:name=openvino,batch_size=1+8+32@$(B)/bert-base
+M := $(B)/minilm
+EMBEDDINGS = -e onnxferry:name=onnxferry-int8@$(B)/served/minilm-int8 -e onnxferry:name=onnxferry-fp32@$(B)/served/minilm-fp32 -e sentence_transformers:name=sentence-transformers-onnx,backend=onnx,file_name=model.onnx$(1)@$(M) -e sentence_transformers:name=sentence-transformers-openvino,backend=openvino$(1)@$(M) -e fastembed:name=fastembed$(1)@$(M) -e infinity:name=infinity$(1)@$(M) -e onnxruntime:name=onnxruntime$(1)@$(M)
+AGAINST = $(foreach name,sentence-transformers-onnx sentence-transformers-openvino fastembed infinity,--baseline $(name))
+SECTIONS := tutorial mixed questions cold one rate rate-half embeddings-256 embeddings-1
+
+tutorial = --title "The tutorial's 128 texts" $(TUTORIAL) $(BEST) $(TEXT) --copies 128 --batch 128 --baseline pipeline-default --baseline pipeline-best --baseline tutorial --baseline tutorial-best
+mixed = --title "Texts of mixed length" $(TUTORIAL) $(BEST) $(MIXED) --batch 128 --baseline pipeline-default --baseline pipeline-best --baseline tutorial --baseline tutorial-best
+questions = --title "Questions from SQuAD" $(QUESTIONS) --data $(DATA)/squad-dev-v1.1.json --limit 32 --batch 32 --rounds 3 --baseline pipeline --baseline deepsparse-dense --baseline deepsparse-pruned --baseline deepsparse-pruned-int8
+cold = --title "Cold start" $(TUTORIAL) -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx $(TEXT) --scenario cold --baseline tutorial
+one = --title "One text" $(TUTORIAL) -e optimum:name=optimum-O3@$(B)/distilbert-o3/model_optimized.onnx -e onnxruntime:name=olive@$(B)/distilbert-olive -e torch@$(B)/distilbert -e onnxruntime:name=onnxruntime@$(B)/distilbert-int8/model_quantized.onnx -e openvino@$(B)/distilbert -e deepsparse:name=deepsparse,sequence_length=16@$(B)/distilbert $(TEXT) --time 2 --baseline pipeline-default --baseline tutorial --baseline onnxruntime
+rate = --title "Texts that arrive" $(TUTORIAL) $(MIXED) --scenario rate --rate 20 --time 10 --rounds 3 --baseline tutorial
+rate-half = --title "Texts that arrive: half of capacity" $(INT8) $(MIXED) --scenario rate --rate $(HALF) --time 10 --rounds 3 --baseline tutorial
+embeddings-256 = --title "Embeddings: 256 texts" $(call EMBEDDINGS,$(comma)batch_size=8+32+256) --lengths lognormal:12:0.8 --items 256 --batch 256 $(AGAINST)
+embeddings-1 = --title "Embeddings: one text" $(call EMBEDDINGS,) --lengths lognormal:12:0.8 --items 64 --time 2 $(AGAINST)
+comma := ,
 
 benchmark: setup
-	@test -n "$(DATA)" || { echo "give the folder of squad-dev-v1.1.json: make benchmark DATA=DIR"; exit 2; }
+	@test -n "$(DATA)" -a -n "$(PEERS)" || { echo "give two folders: make benchmark DATA=DIR PEERS=DIR"; exit 2; }
 	$(MAKE) setup $(OTHER)
-	.venv-4/bin/python -m examples.benchmark
-	$(BENCHMARK) --title "The tutorial's 128 texts" $(TUTORIAL) $(TEXT) --copies 128 --batch 128 --baseline pipeline --baseline tutorial --plot docs/performance/tutorial.svg
-	$(BENCHMARK) --title "Texts of mixed length" $(TUTORIAL) -e pipeline:batch_size=8@$(B)/distilbert -e pipeline:batch_size=32@$(B)/distilbert -e pipeline:batch_size=128@$(B)/distilbert $(MIXED) --batch 128 --baseline pipeline --baseline tutorial --plot docs/performance/mixed.svg
-	$(BENCHMARK) --title "Questions from SQuAD" $(QUESTIONS) --data $(DATA)/squad-dev-v1.1.json --limit 32 --batch 32 --rounds 3 --baseline pipeline --baseline deepsparse-dense --baseline deepsparse-pruned --plot docs/performance/questions.svg
-	$(BENCHMARK) --title "Cold start" $(TUTORIAL) -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx $(TEXT) --scenario cold --baseline tutorial --plot docs/performance/cold.svg
-	$(BENCHMARK) --title "One text" $(TUTORIAL) -e torch@$(B)/distilbert -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx -e openvino@$(B)/distilbert -e deepsparse:sequence_length=16@$(B)/distilbert $(TEXT) --time 2 --baseline pipeline --baseline tutorial --plot docs/performance/one.svg
-	$(BENCHMARK) --title "Texts that arrive" $(TUTORIAL) $(MIXED) --scenario rate --rate 20 --time 10 --rounds 3 --baseline tutorial --plot docs/performance/rate.svg
+	$(PEER_PYTHON) -m examples.servers.environments $(PEERS) $(LIBRARIES)
+	PEERS=$(abspath $(PEERS)) .venv-4/bin/python -m examples.benchmark
+	$(foreach name,$(SECTIONS),$(BENCHMARK) $($(name)) --plot docs/performance/$(name).svg$(newline))
+
+define newline
+
+
+endef
 
 # DATA=DIR with squad-dev-v1.1.json and goemotions/. Measures "Many rows" in docs/performance.md again: ten minutes on two cores
-# that nothing else uses. PEERS: an interpreter with MLflow, Spark and transformers 4, the last with a pipeline for questions.
-PEERS := .venv-4/bin/python
+# that nothing else uses. OLDER_PYTHON: an interpreter with MLflow, Spark and transformers 4, the last with a pipeline for questions.
+OLDER_PYTHON := .venv-4/bin/python
 # MODEL, and how often Spark gets the rows, so that its jobs take about as long as the others'.
-MANY = $(BIN)/python -m scripts.benchmark.batch --out docs/performance.md --answers-of transformers --python tutorial=$(PEERS) --python transformers=$(PEERS) -e pyfunc:name=tutorial@build/batch/$(1)/tutorial -e spark_udf:name=transformers,copies=2@build/batch/$(1)/transformers -e rows:name=fp32@build/models/$(1) -e rows:name=rows,copies=2@build/models/$(1)-int8 -e pyfunc:name=pyfunc,copies=2@build/mlflow/$(1)-int8/package $(foreach kind,spark_udf spark,$(foreach workers,1 2,-e $(kind):name=$(kind)-$(workers),workers=$(workers),copies=$(2)@$(if $(filter spark,$(kind)),build/models/$(1)-int8,build/mlflow/$(1)-int8/package)))
+MANY = $(BIN)/python -m scripts.benchmark.batch --out docs/performance.md --answers-of transformers --python tutorial=$(OLDER_PYTHON) --python transformers=$(OLDER_PYTHON) -e pyfunc:name=tutorial@build/batch/$(1)/tutorial -e spark_udf:name=transformers,copies=2@build/batch/$(1)/transformers -e rows:name=fp32@build/models/$(1) -e rows:name=rows,copies=2@build/models/$(1)-int8 -e pyfunc:name=pyfunc,copies=2@build/mlflow/$(1)-int8/package $(foreach kind,spark_udf spark,$(foreach workers,1 2,-e $(kind):name=$(kind)-$(workers),workers=$(workers),copies=$(2)@$(if $(filter spark,$(kind)),build/models/$(1)-int8,build/mlflow/$(1)-int8/package)))
 
 batch: setup
 	@test -n "$(DATA)" || { echo "give the folder of the evaluation sets: make batch DATA=DIR"; exit 2; }
@@ -158,18 +194,18 @@ batch: setup
 	test -e build/models/minilm-goemotions-int8 || $(EMOTIONS) $(ANY) --limit 400 --out build/models/minilm-goemotions-int8
 	test -e build/models/minilm-squad-int8 || $(SQUAD) $(ANY) --limit 100 --out build/models/minilm-squad-int8
 	for name in goemotions squad; do $(BIN)/python -m scripts.package build/models/minilm-$$name-int8 --target mlflow || exit 1; done
-	test -x $(PEERS) || $(MAKE) setup $(OTHER)
-	$(PEERS) -m examples.batch
+	test -x $(OLDER_PYTHON) || $(MAKE) setup $(OTHER)
+	$(OLDER_PYTHON) -m examples.batch
 	$(call MANY,minilm-goemotions,6) --title "Many rows: GoEmotions" --data $(DATA)/goemotions/test.tsv --limit 448
 	$(call MANY,minilm-squad,4) --title "Many rows: SQuAD" --data $(DATA)/squad-dev-v1.1.json --limit 64
 
 # DATA=DIR as above, PEERS=DIR: where the peers' environments are made, 7 GB. Measures the sections "Servers: ..." of
 # docs/performance.md again, or only those of WORKS: half an hour on two cores that nothing else uses.
 servers: setup
-	@test -n "$(DATA)" -a "$(origin PEERS)" = "command line" || { echo "give two folders: make servers DATA=DIR PEERS=DIR"; exit 2; }
+	@test -n "$(DATA)" -a -n "$(PEERS)" || { echo "give two folders: make servers DATA=DIR PEERS=DIR"; exit 2; }
 	$(MAKE) setup $(OTHER)
 	.venv-4/bin/python -m examples.servers.models
-	$(PYTHON) -m examples.servers.environments $(PEERS)
+	$(PEER_PYTHON) -m examples.servers.environments $(PEERS)
 	PEERS=$(abspath $(PEERS)) $(BIN)/python -m examples.servers.compare --data $(DATA)/goemotions/test.tsv $(WORKS)
 
 # The demo's function beside the same one with PyTorch, in Azure's worker; needs Python 3.11 and 1.2 GB, on a machine that does nothing else.

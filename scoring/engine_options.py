@@ -26,7 +26,7 @@ class EngineOptions:
     threads: int = 0  # of one run; 0: as many as cpu.available()
     parallel_runs: int = 0  # at a time; 0: as many as threads
     shared_runs: bool = True  # texts of requests at the same time go through the model together
-    spin_duration_us: int = 1000  # of threads that a run does not need at the moment
+    spin_duration_us: int = 50  # of threads that a run does not need at the moment
     spin_between_runs: bool = False  # so long after a run too, on CPUs that nothing else needs
     arena: bool = True  # a run's memory is kept for the next
     prepack: bool = True  # copy weights into the kernels' order; else processes may share a file

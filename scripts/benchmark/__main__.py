@@ -127,6 +127,10 @@ def _settings(
         raise UsageError("--scenario rate and --rate REQUESTS_A_SECOND go together")
     if streams and not concurrent:
         raise UsageError("--streams is for --scenario async and rate")
+    if scenario == "cold" and (several := [s.name for s in chosen if specs.searched(s)]):
+        raise UsageError(
+            f"{several[0]}: a cold start is not searched; give one value of each count"
+        )
     cpus = (flags["cores"] or cpu.available()) if concurrent else 1
     pythons = dict(python(text, chosen) for text in flags["python"])
     same = {name: flags[name] for name in ("rounds", "warm_up", "seconds", "seed", "cores")}
@@ -157,6 +161,7 @@ def _write(done: report.Benchmark, flags: dict[str, Any]) -> None:
         click.echo(text)
     else:
         console.out.print(report.table(done))
+        console.out.print(report.terms_table(done))
     if export := flags["export"]:
         files.write_text(export, text + "\n")
     if picture := flags["plot"]:

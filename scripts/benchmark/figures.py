@@ -45,10 +45,7 @@ def compare(
 
 
 def _costs(engine: EngineResult, scenario: str) -> list[float]:
-    """Of each round the seconds for an item; where requests arrive by a rate the median latency."""
-    if scenario == "rate":
-        return [statistics.median(r.latencies) for r in engine.rounds]
-    return [r.seconds / r.items for r in engine.rounds]
+    return [r.cost(scenario) for r in engine.rounds]
 
 
 def baselines(

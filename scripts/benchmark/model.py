@@ -31,7 +31,7 @@ from onnxferry.system.options import COUNT, FILE
 SCENARIOS = {"async": "multistream", "sync": "singlestream", "elastic": "elastic"}
 ENGINES = {  # how idle threads wait: as onnxferry's hosts do it, or as ONNX Runtime's defaults
     "onnxferry": EngineOptions(),
-    "onnxruntime": EngineOptions(spin_between_runs=True),
+    "onnxruntime": EngineOptions(spin_duration_us=1000, spin_between_runs=True),
 }
 SECONDS = click.FloatRange(0)
 ENGINE = "onnxferry, or onnxruntime: with idle threads that spin, as its defaults have it."

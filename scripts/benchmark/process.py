@@ -90,9 +90,9 @@ class EngineProcess:
         process dies, LibraryMissing."""
         reply = self._ask({"do": do, **arguments})
         if "missing" in reply:
-            what = f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or"
-            how = f"--python {self.spec.kind}=PATH"
-            raise LibraryMissing(f"{what} give an interpreter that has it: {how}")
+            what = f"{self.spec.name}: {reply['missing']} ({self._python})"
+            how = f"or give an interpreter that has it: --python {self.spec.kind}=PATH"
+            raise LibraryMissing(f"{what}. Put that right there, {how}")
         if "error" in reply:
             what = f"{self.spec.name} failed to {do}: {reply['error']}"
             raise BenchmarkError(f"{what}\n{self._said_last()}")

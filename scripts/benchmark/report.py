@@ -85,6 +85,40 @@ def _row(done: Benchmark, engine: EngineResult) -> list[str]:
     return [*head, f"{found[0].same_answers:.1%}", *ratios]
 
 
+def terms_table(done: Benchmark) -> Table:
+    """What each engine ran with, for the terminal."""
+    return tables.terminal(_terms_title(done), *_terms(done))
+
+
+def _terms_title(done: Benchmark) -> str:
+    return f"What each ran with; it may use {done.settings.cores or cpu.available()} CPUs"
+
+
+def _terms(done: Benchmark) -> tuple[list[str], list[list[str]]]:
+    """Versions; threads that computed, and how many CPUs they kept busy; how counts were chosen."""
+    columns = ["engine", "versions", "threads", "CPUs busy", "the quickest of"]
+    return columns, [_terms_row(done, engine) for engine in done.engines]
+
+
+def _terms_row(done: Benchmark, engine: EngineResult) -> list[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
+    threads = statistics.median_high(r.threads for r in engine.rounds)
+    busy = statistics.median(r.cpu / r.seconds for r in engine.rounds)
+    shown = [f"{threads}", f"{busy:.2f}"] if threads else ["", ""]
+    return [engine.spec.name, versions, *shown, _trials(done, engine)]
+
+
+def _trials(done: Benchmark, engine: EngineResult) -> str:
+    """Every value that was tried with what it cost, the quickest first."""
+    rate = done.settings.scenario == "rate"
+    told = []
+    for trial in sorted(engine.trials, key=lambda trial: trial.cost):
+        counts = " ".join(f"{key} {value}" for key, value in trial.options.items())
+        cost = f"{1000 * trial.cost:.1f} ms" if rate else f"{1 / trial.cost:.1f}/s"
+        told.append(f"{counts}: {cost}")
+    return "; ".join(told)
+
+
 def _less(found: figures.Comparison) -> str:
     return f"{found.times_less_memory:.2f}x less" if found.times_less_memory else ""
 
@@ -139,6 +173,7 @@ def record(done: Benchmark, engine: EngineResult) -> dict[str, Any]:
         "options": dict(spec.options),
         "environment": dict(spec.environment),
         "versions": dict(engine.versions),
+        "trials": [asdict(trial) for trial in engine.trials],
         "load_seconds": engine.load,
         "peak_memory_bytes": engine.memory,
         "rounds": [{**asdict(r), "latencies": len(r.latencies)} for r in engine.rounds],
@@ -148,10 +183,8 @@ def record(done: Benchmark, engine: EngineResult) -> dict[str, Any]:
 
 def markdown(done: Benchmark, command: str, picture: str | None) -> str:
     """The section of a document. `picture` is the plot's path from the document's folder."""
-    named = [f"{name} {version}" for e in done.engines for name, version in e.versions.items()]
-    versions = ", ".join(dict.fromkeys(named))
-    what = f"{heading(done)}. {machine()}; {versions}."
-    parts = [what, tables.markdown(*_table(done))]
+    parts = [f"{heading(done)}. {machine()}.", tables.markdown(*_table(done))]
+    parts += [f"**{_terms_title(done)}**", tables.markdown(*_terms(done))]
     if done.skipped:
         parts.append(f"Not installed where this was measured: {', '.join(done.skipped)}.")
     if picture:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from onnxferry.scripts.benchmark import inputs
+from onnxferry.scripts.benchmark import inputs, specs
 from onnxferry.scripts.benchmark.process import EngineProcess, LibraryMissing
 from onnxferry.scripts.benchmark.specs import EngineSpec
 from onnxferry.system.console import Progress
@@ -19,6 +19,7 @@ from onnxferry.system.errors import UsageError
 T = TypeVar("T")
 IDLE, SETTLING = 0.05, 5.0  # seconds without work after a round, and the most that it may take
 SCENARIOS = ("sync", "async", "rate", "cold")
+BUSY = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class BenchmarkSettings:
 class Round:
     """`latencies` of the requests, and `seconds` from the first question to the last answer;
     `memory`: the process's peak in bytes, if known, and that of the largest `below` it, by command;
-    `cpu`: the seconds that all of them computed."""
+    `cpu`: the seconds that all of them computed; `threads` of the process that computed for more
+    than BUSY of the round, 0 where the system does not tell."""
 
     latencies: tuple[float, ...]
     seconds: float
@@ -55,12 +57,26 @@ class Round:
     memory: int | None = None
     below: Mapping[str, int] = field(default_factory=dict)
     cpu: float = 0.0
+    threads: int = 0
+
+    def cost(self, scenario: str) -> float:
+        """Seconds for an item; where requests arrive by a rate the median latency."""
+        arriving = scenario == "rate"
+        return statistics.median(self.latencies) if arriving else self.seconds / self.items
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a search tried: `options` beside the others, and what a round of it cost."""
+
+    options: Mapping[str, int]
+    cost: float
 
 
 @dataclass(frozen=True)
 class EngineResult:
     """`load`: the seconds that the engine took to be imported and loaded; `first`: those that it
-    took to answer everything for the first time."""
+    took to answer everything for the first time; `trials`: the search that chose its counts."""
 
     spec: EngineSpec
     versions: Mapping[str, str]
@@ -68,6 +84,7 @@ class EngineResult:
     rounds: tuple[Round, ...]
     answers: tuple[Any, ...]
     first: float = 0.0
+    trials: tuple[Trial, ...] = ()
 
     @property
     def memory(self) -> int | None:
@@ -77,7 +94,7 @@ class EngineResult:
 
 
 def measure(
-    specs: Sequence[EngineSpec],
+    chosen: Sequence[EngineSpec],
     requests: Sequence[list[Any]],
     settings: BenchmarkSettings,
     progress: Progress,
@@ -85,17 +102,14 @@ def measure(
 ) -> list[EngineResult]:
     """Each engine's rounds; `warn` is told whose library is missing. Raises UsageError when none is
     left, BenchmarkError when an engine fails."""
-    cold = settings.scenario == "cold"
-    warm_up = 0 if cold else settings.warm_up
+    warm_up = 0 if settings.scenario == "cold" else settings.warm_up
     count = warm_up + settings.rounds
     found: dict[RunningEngine | _Fresh, list[Round]] = {}
     with ExitStack() as stack:
-        for spec in specs:
+        for spec in chosen:
             progress(f"load {spec.name}")
-            engine = (_Fresh if cold else RunningEngine)(spec, requests, settings)
             try:
-                engine.start(stack)
-                found[engine] = []
+                found[_started(spec, requests, settings, stack)] = []
             except LibraryMissing as e:
                 warn(str(e))
         if not found:
@@ -105,6 +119,34 @@ def measure(
                 progress(f"round {number + 1} of {count}: {engine.spec.name}")
                 found[engine].append(engine.play(number))
     return [engine.result(rounds[warm_up:]) for engine, rounds in found.items()]
+
+
+def _started(
+    spec: EngineSpec, requests: Sequence[list[Any]], settings: BenchmarkSettings, stack: ExitStack
+) -> RunningEngine | _Fresh:
+    """The engine, ready; where a count was given several values the one whose round was quickest,
+    the others ended."""
+    if settings.scenario == "cold":
+        fresh = _Fresh(spec, requests, settings)
+        fresh.start(stack)
+        return fresh
+    keys, trials = specs.searched(spec), []
+    best: tuple[float, RunningEngine, ExitStack] | None = None
+    for candidate in specs.candidates(spec):
+        own = stack.enter_context(ExitStack())
+        engine = RunningEngine(candidate, requests, settings)
+        engine.start(own)
+        cost = engine.play(0).cost(settings.scenario) if keys else 0.0
+        trials.append(Trial({key: candidate.options[key] for key in keys}, cost))
+        if best and best[0] <= cost:
+            own.close()
+            continue
+        if best:
+            best[2].close()
+        best = cost, engine, own
+    assert best  # noqa: S101  # there is one candidate at least
+    best[1].trials = tuple(trials) if keys else ()
+    return best[1]
 
 
 def turns(engines: Sequence[T], number: int) -> list[T]:
@@ -122,6 +164,7 @@ class _Measured:
     firsts: list[float] = field(default_factory=list)
     answers: tuple[Any, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = ()
 
     def load(self, process: EngineProcess, requests: Sequence[list[Any]]) -> None:
         self.loads.append(process.load(self.settings.task))
@@ -131,7 +174,8 @@ class _Measured:
 
     def result(self, rounds: Sequence[Round]) -> EngineResult:
         load, first = map(statistics.median_high, (self.loads, self.firsts))
-        return EngineResult(self.spec, self.versions, load, tuple(rounds), self.answers, first)
+        told = load, tuple(rounds), self.answers, first, self.trials
+        return EngineResult(self.spec, self.versions, *told)
 
 
 class RunningEngine(_Measured):
@@ -151,16 +195,18 @@ class RunningEngine(_Measured):
             count = max(len(requests), round(settings.rate * settings.seconds))
             times = inputs.arrivals(settings.rate, count, settings.seed + number)
         how = {"streams": settings.streams, "seconds": settings.seconds}
-        before = self._process.ask("cpu_seconds")
+        before, busy = self._process.ask("cpu_seconds"), self._process.ask("thread_seconds")
         spans = self._process.ask("play", arrivals=times, **how)
+        now = self._process.ask("thread_seconds")
         computed = self._process.ask("cpu_seconds") - before
         asked = sum(len(requests[i % len(requests)]) for i in range(len(spans)))
         items = asked * self.spec.options.get("copies", 1)
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
         latencies = tuple(end - begin for begin, end in spans)
         memory, below = self._process.ask("memory"), self._process.ask("memory_below")
+        threads = sum(now[one] - busy.get(one, 0) > BUSY * seconds for one in now)
         self._settle()
-        return Round(latencies, seconds, items, memory, below, computed)
+        return Round(latencies, seconds, items, memory, below, computed, threads)
 
     def _settle(self) -> None:
         """Until it computes no more, so that the next engine has the machine: ONNX Runtime's

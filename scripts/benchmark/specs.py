@@ -3,6 +3,7 @@
     onnxferry@build/models/my-model
     pipeline:batch_size=32@path/to/hf-model
     deepsparse:name=pruned,sequence_length=128+256+384@path/to/folder    numbers joined by +
+    pipeline:batch_size=1+8+32@path/to/hf-model    of a count several: the fastest, in this run
     onnxruntime:threads=1@path/to/folder/model_int8.onnx    a file, with what lies beside it
     onnxferry:OMP_NUM_THREADS=1@build/models/my-model    capitals: the process's environment
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +101,26 @@ def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
         there = f"{', '.join(known)}, and NAMES in capitals are set in its environment"
         raise UsageError(f"--engine {text}: {kind} has no option {unknown}; it has {there}")
     for key in COUNTS & set(options):
-        given = options[key]
-        if not isinstance(given, int) or given < 1:
-            raise UsageError(f"--engine {text}: {key} must be an integer above 0, got {given}")
+        for given in _several(options[key]):
+            if not isinstance(given, int) or given < 1:
+                raise UsageError(f"--engine {text}: {key} must be an integer above 0, got {given}")
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def candidates(spec: EngineSpec) -> list[EngineSpec]:
+    """The engine with each value of the counts that were given several: one, where none was."""
+    keys = [key for key in spec.options if key in COUNTS]
+    values = product(*(_several(spec.options[key]) for key in keys))
+    chosen = (dict(zip(keys, each, strict=True)) for each in values)
+    return [replace(spec, options={**spec.options, **counts}) for counts in chosen]
+
+
+def searched(spec: EngineSpec) -> list[str]:
+    """The names of its counts that were given several values."""
+    return [key for key in spec.options if key in COUNTS and len(_several(spec.options[key])) > 1]
 
 
 def task_of(specs: Sequence[EngineSpec]) -> str:

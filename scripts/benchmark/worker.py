@@ -42,7 +42,10 @@ class LoadedEngine:
         # this project, without the libraries that lie beside an installed one
         sys.modules["onnxferry"] = project = types.ModuleType("onnxferry")
         project.__path__, project.__file__ = [str(ROOMS)], str(_own_file())
-        module = importlib.import_module(f"onnxferry.scripts.benchmark.engines.{kind}")
+        try:
+            module = importlib.import_module(f"onnxferry.scripts.benchmark.engines.{kind}")
+        except Exception as e:  # whatever a library raises that another's version breaks
+            raise ImportError(_cause(e)) from e
         self._answer = module.load(folder, task, options)
         return time.perf_counter() - began
 
@@ -104,6 +107,15 @@ class LoadedEngine:
         ticks = sum(sum(map(int, fields[11:15])) for _, _, fields in _session())
         return ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
+    def thread_seconds(self) -> Any:
+        """What each thread of this process has computed so far; nothing where the system does not
+        tell."""
+        found = {}
+        for folder in Path("/proc/self/task").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or the kernel does not count
+                found[folder.name] = int((folder / "schedstat").read_text().split()[0]) / 1e9
+        return found
+
     def versions(self, packages: list[str]) -> Any:
         """The versions of those that are installed."""
         found = {}
@@ -111,6 +123,19 @@ class LoadedEngine:
             with suppress(importlib.metadata.PackageNotFoundError):
                 found[name] = importlib.metadata.version(name)
         return found
+
+
+def _cause(error: BaseException) -> str:
+    """What failed first: libraries tell one that misses another as missing themselves. With the
+    package that was being imported, where the error does not name it."""
+    first = error
+    while cause := first.__cause__ or (None if first.__suppress_context__ else first.__context__):
+        first = cause
+    places = [frame.filename for frame in traceback.extract_tb(first.__traceback__)]
+    inside = [Path(place).parts for place in places if "site-packages" in Path(place).parts]
+    package = inside[-1][inside[-1].index("site-packages") + 1] if inside else ""
+    told = str(first) if isinstance(first, ImportError) else f"{type(first).__name__}: {first}"
+    return told if not package or package in told else f"{told} (while {package} was imported)"
 
 
 def _own_file() -> Path:

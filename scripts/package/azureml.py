@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxferry.scripts.package import conda, wheels
+from onnxferry.scripts.package import conda, slim, wheels
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import Entry, PackageLayout
@@ -31,10 +31,10 @@ def added(model: CheckedModel) -> list[Entry]:
 
 
 def added_to_prebuilt(model: CheckedModel, **source: Any) -> list[Entry]:
-    """Two YAML files and the libraries, from `source` as wheels.brought has it."""
+    """Two YAML files and the libraries, from `source` as slim.brought has it."""
     image = f"{_IMAGES}/minimal-py{model.python.replace('.', '')}-inference:latest"
     declared = _declarations(model, {"image": image})
-    return [*declared, *wheels.brought(model, "code/", **source)]
+    return [*declared, *slim.brought(model, "code/", **source)]
 
 
 def _declarations(model: CheckedModel, environment: dict[str, str]) -> list[Entry]:

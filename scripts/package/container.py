@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from onnxferry import targets
-from onnxferry.scripts.package import local, pins, wheels
+from onnxferry.scripts.package import local, pins, slim
 from onnxferry.scripts.package.archive import members, write_folder
 from onnxferry.scripts.package.container_manifests import compose, kserve, kubernetes
 from onnxferry.scripts.package.container_sizes import BODIES_MIB, PORT, UID, Sizes
@@ -74,9 +75,9 @@ def _declared(model: CheckedModel, inside: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def added(model: CheckedModel, **source: object) -> list[Entry]:
-    """The libraries, from `source` as wheels.brought has it."""
-    return wheels.brought(model, "libraries/", LIBRARIES, **source)  # type: ignore[arg-type]
+def added(model: CheckedModel, **source: Any) -> list[Entry]:
+    """The libraries, from `source` as slim.brought has it."""
+    return slim.brought(model, "libraries/", LIBRARIES, alone=True, **source)
 
 
 LAYOUT = ContainerLayout(target="container", file="package", write=write_folder, added=added)

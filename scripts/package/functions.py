@@ -8,34 +8,22 @@ slimmer than where an image has some of its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxferry import targets
-from onnxferry.scripts.package import bytecode, core_tools, wheels
+from onnxferry.scripts.package import bytecode, core_tools, slim
 from onnxferry.scripts.package.archive import write_zip
 from onnxferry.scripts.package.bytecode import Compiler
 from onnxferry.scripts.package.layout import Entry, PackageLayout, tree
 from onnxferry.scripts.package.model import CheckedModel
-from onnxferry.scripts.package.slim import slimmed
 
 SITE_PACKAGES = ".python_packages/lib/site-packages/"
 
 # what the app imports besides scoring; azure-functions imports werkzeug, and that markupsafe
 LIBRARIES = ("azure-functions", "werkzeug", "markupsafe")
-
-# Tools, tests, and Pillow's formats that scoring refuses (scoring/images.py).
-_UNUSED = r"""
-    ^numpy/distutils/ | ^numpy/_core/(_simd|_\w+_tests)\.
-    | ^PIL/(?!(Bmp|Gif|Jpeg|Mpo|Png|Ppm|Tiff|WebP)Image)\w+(Image|Stub)Plugin\.
-    | ^PIL/(Image(Cms|Grab|Qt|Tk|Win)|\w*FontFile|P(DF|S|df)\w+|report|_tkinter_finder|__main__)\.py
-    | ^werkzeug/(debug|middleware|routing|testapp|_reloader)
-"""
-# Parts of numpy that no task of scoring uses; a custom task may.
-_CUSTOM_ONLY = r" | ^numpy/(f2py|fft|polynomial|random|testing|_core/tests)/"
 
 _TARGETS = "onnxferry/targets/"
 _ROOT = f"{_TARGETS}functions/wwwroot/"
@@ -63,22 +51,10 @@ def _compiled(entries: Sequence[Entry], compiler: Compiler | None) -> list[Entry
 
 def added(model: CheckedModel, **source: Any) -> list[Entry]:
     """What Core Tools and the page of /api/docs need, and the libraries, from `source` as
-    wheels.brought has it."""
+    slim.brought has it."""
     page = tree(_PAGE, f"{_TARGETS}local/static/")
-    return [*core_tools.files(model), *page, *_libraries(model, **source)]
-
-
-def _libraries(model: CheckedModel, **source: Any) -> list[Entry]:
-    rules, folders = dropped(model.spec.task), wheels.folders(model, LIBRARIES, **source)
-    made = [slimmed(folder, rules, model.compiler) for folder in folders]
-    return [entry for folder in made for entry in tree(folder, SITE_PACKAGES, compiled=True)]
-
-
-def dropped(task: str) -> re.Pattern[str]:
-    """What finds the libraries' files that `task` does without."""
-    from onnxferry.scoring.tasks.custom import PREFIX  # imports onnxruntime
-
-    return re.compile(_UNUSED if task.startswith(PREFIX) else _UNUSED + _CUSTOM_ONLY, re.VERBOSE)
+    libraries = slim.brought(model, SITE_PACKAGES, LIBRARIES, alone=True, **source)
+    return [*core_tools.files(model), *page, *libraries]
 
 
 LAYOUT = FunctionsLayout(

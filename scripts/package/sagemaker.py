@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from onnxferry.scripts.package import wheels
+from onnxferry.scripts.package import slim
 from onnxferry.scripts.package.archive import write_tar_gz
 from onnxferry.scripts.package.layout import PackageLayout
 
@@ -17,7 +17,7 @@ LAYOUT = PackageLayout(
     target="sagemaker",
     file="model.tar.gz",
     write=write_tar_gz,
-    added=partial(wheels.brought, under="code/"),
+    added=partial(slim.brought, under="code/"),
     model="",
     code="code/",
     # of the images transformers 4.51.3 and 4.49.0 (py312), 4.48.0 (py311) and 4.37.0 (py310)

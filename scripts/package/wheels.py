@@ -16,7 +16,6 @@ from pathlib import Path
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from onnxferry.scripts.package import pins
-from onnxferry.scripts.package.layout import Entry, tree
 from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.system.cache import cache_folder
 from onnxferry.system.errors import PackageError
@@ -46,29 +45,14 @@ _DROPPED = re.compile(
 )
 
 
-def brought(
-    model: CheckedModel,
-    under: str,
-    further: Sequence[str] = (),
-    environ: Mapping[str, str] = os.environ,
-    hashes: Path = pins.HASHES,
-) -> list[Entry]:
-    """What scoring imports for `model`, and `further` distributions, as files below `under`. pip
-    fetches them in `environ`; `hashes` is the file that says what they may be."""
-    return [
-        entry
-        for folder in folders(model, further, environ, hashes)
-        for entry in tree(folder, under)
-    ]
-
-
 def folders(
     model: CheckedModel,
     further: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
     hashes: Path = pins.HASHES,
 ) -> list[Path]:
-    """The folders of what `brought` brings."""
+    """The folders of what scoring imports for `model`, and of `further` distributions. pip fetches
+    them in `environ`; `hashes` is the file that says what they may be."""
     wanted = pins.select((*SCORING, *model.libraries, *further), model.python)
     return fetch(pins.hashed(wanted, hashes), model.python, environ)
 

@@ -17,7 +17,7 @@ from onnxferry.scripts.benchmark.__main__ import NOT_SHOWN
 from onnxferry.scripts.benchmark.__main__ import command as main
 from onnxferry.scripts.prepare import prepare
 from tests import tiny
-from tests.scripts import checkpoints
+from tests.scripts import checkpoints, sentence_folders
 
 DEEPSPARSE = {  # the keys that deepsparse.benchmark --export_path writes
     "engine",
@@ -84,7 +84,7 @@ def test_engines_side_by_side_answer_the_same_and_are_told_with_deepsparses_keys
     engines = [
         f"onnxferry@{served}",
         f"torch@{source}",
-        f"onnxruntime@{source}",
+        f"onnxruntime:name=searched,batch_size=1+4,threads=1@{source}",
         f"pipeline:batch_size=4@{source}",
     ]
     export, document = tmp_path / "out.json", tmp_path / "out.md"
@@ -99,7 +99,7 @@ def test_engines_side_by_side_answer_the_same_and_are_told_with_deepsparses_keys
     assert [r["name"] for r in records] == [
         "onnxferry",
         "torch",
-        "onnxruntime",
+        "searched",
         "pipeline:batch_size=4",
     ]
     for record in records:
@@ -110,6 +110,11 @@ def test_engines_side_by_side_answer_the_same_and_are_told_with_deepsparses_keys
         assert [r["items"] for r in record["rounds"]] == [10, 10]
         assert record["peak_memory_bytes"] > 2**20
         assert record["against"]["pipeline:batch_size=4"]["same_answers"] == 1
+    trials = sorted(records[2]["trials"], key=lambda trial: float(trial["cost"]))
+    assert sorted(trial["options"]["batch_size"] for trial in trials) == [1, 4]
+    assert records[2]["options"] == {**trials[0]["options"], "threads": 1}
+    assert records[3]["trials"] == []
+    assert "batch_size 4: " in document.read_text() and "CPUs busy" in document.read_text()
     assert found["engine"] == "onnxferry"
     assert (found["batch_size"], found["num_streams"], found["scenario"]) == (4, 1, "singlestream")
     assert records[3]["version"] and records[3]["options"] == {"batch_size": 4}
@@ -138,6 +143,21 @@ def test_questions_are_read_through_windows_by_engines_without_a_pipeline(tmp_pa
     same = [r["against"]["onnxferry"]["same_answers"] for r in found["engines"]]
     # onnxruntime's windows have another length, and it takes the best span alone
     assert same[1] >= 1 / 3 and same[2:] == [1] * pipeline
+
+
+def test_embeddings_point_the_same_way_whichever_library_makes_them(tmp_path: Path) -> None:
+    base = checkpoints.bert(tmp_path / "base", "feature-extraction")
+    pool = sentence_folders.modules.Pooling(32, pooling_mode="mean")
+    source = sentence_folders.saved(base, tmp_path / "source", pool)
+    served = tmp_path / "served"
+    prepare(checkpoints.as_exported(str(source), served))
+    shutil.copy(served / "model.onnx", source)
+    engines = [f"onnxferry@{served}", f"onnxruntime@{source}", f"sentence_transformers@{source}"]
+    compared = [part for engine in engines for part in ("-e", engine)]
+    found = done(*compared, "--lengths", "uniform:1:9", "--items", 5, "--batch", 5, "--rounds", 1)
+    assert found["task"] == "feature-extraction"
+    same = [record["against"]["onnxferry"]["same_answers"] for record in found["engines"]]
+    assert same == [1, 1, 1]
 
 
 def test_streams_arrivals_and_cold_starts(texts: tuple[Path, Path]) -> None:
@@ -187,6 +207,14 @@ def test_the_older_name_of_baseline_is_accepted_and_not_shown(texts: tuple[Path,
         (["-e", "onnxferry@nowhere"], "no folder or file nowhere"),
         (["-e", "onnxferry:batch_size=2@{served}"], "no option batch_size"),
         (["-e", "pipeline:batch_size=many@{served}"], "batch_size must be an integer"),
+        (
+            ["-e", "pipeline:batch_size=1+0@{served}"],
+            "batch_size must be an integer above 0, got 0",
+        ),
+        (
+            ["-e", "torch:batch_size=1+8@{served}", "--text", "a", "-s", "cold"],
+            "cold starts are not searched",
+        ),
         (["-e", "pipeline:fast@{served}"], "OPTION=VALUE"),
         (["-e", "onnxferry@{served}"], "one of --text, --lengths and --data"),
         (["-e", "onnxferry@{served}", "--text", "a", "--limit", "3"], "--limit goes with --data"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.benchmark import figures, inputs, rounds
+from onnxferry.scripts.benchmark import figures, inputs, rounds, specs
 from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult, Round
 from onnxferry.scripts.benchmark.specs import EngineSpec, parse
 from onnxferry.scripts.benchmark.worker import LoadedEngine
@@ -157,3 +157,15 @@ def test_an_engine_is_named_by_what_tells_it_from_others(tmp_path: Path) -> None
     assert specs[4].options == {"threads": 1, "file_name": "m.onnx"}
     assert specs[4].environment == {"OMP_NUM_THREADS": "1"}
     assert (specs[4].folder, specs[4].path) == (one, one / "m.onnx")
+
+
+def test_a_count_with_several_values_makes_candidates_and_a_length_does_not(tmp_path: Path) -> None:
+    options = "batch_size=1+8,streams=1+2,sequence_length=16+32"
+    (spec,) = parse([f"deepsparse:{options}@{tmp_path}"])
+    found = [dict(each.options) for each in specs.candidates(spec)]
+    counts = [(each["batch_size"], each["streams"]) for each in found]
+    assert counts == [(1, 1), (1, 2), (8, 1), (8, 2)]
+    assert all(each["sequence_length"] == [16, 32] for each in found)
+    assert specs.searched(spec) == ["batch_size", "streams"]
+    (plain,) = parse([f"pipeline:batch_size=8@{tmp_path}"])
+    assert specs.candidates(plain) == [plain] and specs.searched(plain) == []

@@ -91,6 +91,23 @@ def test_what_a_library_prints_is_no_reply(spec: EngineSpec, tmp_path: Path) -> 
         worker.load("text-classification")
 
 
+def test_what_failed_first_is_told_and_not_who_was_made_to_look_absent(
+    spec: EngineSpec, tmp_path: Path
+) -> None:
+    libraries = tmp_path / "site-packages"
+    libraries.mkdir()
+    (libraries / "numpy.py").write_text(
+        "try:\n    import arrows\nexcept ImportError:\n    raise ImportError('pip install numpy')"
+    )
+    (libraries / "arrows.py").write_text(
+        "try:\n    object().gone\nexcept AttributeError as e:\n    raise ImportError('a') from e"
+    )
+    broken = EngineSpec("onnxferry", spec.folder, "it", environment={"PYTHONPATH": str(libraries)})
+    says = r"it: AttributeError: 'object' object has no attribute 'gone' \(while arrows.py was"
+    with EngineProcess(broken) as worker, pytest.raises(LibraryMissing, match=says):
+        worker.load("text-classification")
+
+
 def test_what_an_engine_raises_is_told_with_the_end_of_what_it_said(spec: EngineSpec) -> None:
     with EngineProcess(spec) as worker:
         worker.load("text-classification")

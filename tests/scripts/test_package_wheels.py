@@ -24,7 +24,7 @@ from PIL import Image
 from examples.models import examples, ready
 from onnxferry import scoring
 from onnxferry.scoring.images import FORMATS
-from onnxferry.scripts.package import functions, layout_of, lock, package, pins, wheels
+from onnxferry.scripts.package import layout_of, lock, package, pins, slim, wheels
 from onnxferry.scripts.package.__main__ import content
 from onnxferry.scripts.package.bytecode import compiler
 from onnxferry.scripts.package.functions import SITE_PACKAGES
@@ -264,7 +264,7 @@ def test_numpys_public_modules_are_there_for_images_libraries_and_custom_tasks()
     (folder,) = wheels.fetch(requirement, HERE, os.environ)
     by = compiler(HERE)
     assert by
-    for found in (folder, slimmed(folder, functions.dropped("file:task.py"), by)):
+    for found in (folder, slimmed(folder, slim.dropped("file:task.py"), by)):
         done = alone(HERE, "-c", NUMPY, str(found))
         assert done.returncode == 0, done.stderr
 
@@ -297,7 +297,7 @@ def test_a_licence_is_there_once(tmp_path: Path) -> None:
 def test_a_built_in_task_gets_no_parts_of_numpy_that_it_never_imports() -> None:
     parts = ("random/__init__.py", "fft/_pocketfft.py", "polynomial/polynomial.py")
     for task, expected in (("fill-mask", True), ("file:task.py", False)):
-        found = [bool(functions.dropped(task).search(f"numpy/{part}")) for part in parts]
+        found = [bool(slim.dropped(task).search(f"numpy/{part}")) for part in parts]
         assert found == [expected] * len(parts)
     assert not [part for part in parts if re.search(part.partition("/")[0], scoring_code())]
 

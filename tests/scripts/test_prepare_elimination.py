@@ -136,8 +136,8 @@ def test_one_that_cannot_run_fails_alone() -> None:
 def test_a_slow_model_is_asked_less_in_a_round() -> None:
     samples = [Sample(Request(b'{"inputs": "%d"}' % i), "") for i in range(60)]
 
-    quick = latency.timed_requests("text-classification", samples, 0.001)
-    slow = latency.timed_requests("text-classification", samples, 10.0)
+    quick = latency.timed_requests("text-classification", samples, *latency.counts(0.001))
+    slow = latency.timed_requests("text-classification", samples, *latency.counts(10.0))
 
     assert (len(quick.ones), quick.size) == (8, 32)
     assert (len(slow.ones), slow.size) == (4, 8)

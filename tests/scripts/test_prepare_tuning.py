@@ -112,6 +112,7 @@ def test_what_is_tried_are_options_that_are_not_what_the_host_decides_by_itself(
         assert changes.get("threads", 1) * changes.get("parallel_runs", 1) <= cpus
     assert len({tuple(c.items()) for c in tried}) == len(tried)
     assert any("threads" in c for c in tried) == (cpus > 1)
+    assert any("spin_duration_us" in c for c in tried) == (cpus > 1)
     assert any("shared_runs" in c for c in tried) == (scenario != "latency")
 
 
@@ -124,14 +125,16 @@ def test_options_that_were_set_by_hand_are_not_searched() -> None:
 def test_what_is_surely_faster_is_taken_and_proved_against_the_defaults() -> None:
     host = Host(spins, noise=0.01)
     found = host.search(latency())
-    assert found.changes == {"spin_between_runs": True}
+    assert found.changes == {"spin_duration_us": 1000, "spin_between_runs": True}
     assert found.proof and found.proof.won
     assert found.proof.gain.median == pytest.approx(1.25, rel=0.02)
     assert len(found.proof.gain.ratios) == MOST
-    default, best = EngineOptions(), EngineOptions(spin_between_runs=True)
+    default, best = EngineOptions(), EngineOptions(spin_duration_us=1000, spin_between_runs=True)
     assert host.started[-3:] == [default, default, best]
     # what comes after is tried on top of it, and what is slower is given up early
-    assert {"spin_between_runs": True, "arena": False} in [t.changes for t in found.trials]
+    assert {"spin_duration_us": 1000, "spin_between_runs": True, "arena": False} in [
+        t.changes for t in found.trials
+    ]
     (one_thread,) = [t for t in found.trials if t.changes == {"threads": 1}]
     assert one_thread.gain and len(one_thread.gain.ratios) < ROUNDS and not one_thread.taken
     # two models in memory while it searches, three in the last race
@@ -143,7 +146,7 @@ def test_gains_add_up() -> None:
         return spins(options) * (1 if options.arena else 0.9)
 
     found = Host(seconds).search(latency())
-    assert found.changes == {"spin_between_runs": True, "arena": False}
+    assert found.changes == {"spin_duration_us": 1000, "spin_between_runs": True, "arena": False}
     assert found.proof and found.proof.gain.median == pytest.approx(1 / 0.72)
 
 
@@ -185,7 +188,7 @@ def test_a_gain_within_what_the_defaults_seem_to_gain_over_themselves_is_none() 
 def test_what_was_faster_in_the_search_alone_leaves_the_defaults() -> None:
     """As where another program slowed the default meanwhile."""
     host = Host(lambda options: 1.0)
-    host.seconds = lambda o: 0.5 if o.spin_duration_us == 100 and host.most_at_once < 3 else 1.0
+    host.seconds = lambda o: 0.5 if o.spin_duration_us == 0 and host.most_at_once < 3 else 1.0
     found = host.search(latency())
     assert found.changes == {} and found.proof and not found.proof.won
     assert any(t.taken for t in found.trials)
@@ -197,8 +200,7 @@ def test_the_budget_holds_and_what_it_does_not_suffice_for_is_told(play: float) 
     host = Host(spins, play=play, load=2.0)
     found = host.search(space.alternatives("rate", 16, {}))
     assert host.now == found.seconds <= max(BUDGET + 3 * play, 2 * play + 2)
-    done = [t.changes for t in found.trials]
-    assert len(done) + len(found.left_out) == len(space.alternatives("rate", 16, {}))
+    assert len(found.trials) + len(found.left_out) == len(space.alternatives("rate", 16, {}))
     if play >= 1.5:
         assert found.left_out
         assert "the time did not suffice for" in " ".join(record.why(tuning(found)))
@@ -206,11 +208,24 @@ def test_the_budget_holds_and_what_it_does_not_suffice_for_is_told(play: float) 
         assert LEAST <= len(found.proof.gain.ratios) <= MOST
 
 
+def test_what_would_change_nothing_is_not_measured() -> None:
+    """A run on one thread has no idle ones that could spin."""
+    host = Host(lambda options: 0.5 if options.threads == 1 else 1.0)
+    found = host.search(latency())
+    assert found.changes == {"threads": 1}
+    assert not any("spin_duration_us" in t.changes for t in found.trials)
+    assert {"threads": 1, "arena": False} in [t.changes for t in found.trials]
+
+
 def test_options_that_change_an_answer_are_not_taken() -> None:
     host = Host(spins, answer=lambda o: o.spin_between_runs)
     found = host.search(latency())
     assert found.changes == {}
-    (trial,) = [t for t in found.trials if t.changes == {"spin_between_runs": True}]
+    (trial,) = [
+        t
+        for t in found.trials
+        if t.changes == {"spin_duration_us": 1000, "spin_between_runs": True}
+    ]
     assert trial.gain is None and trial.why == "it answers otherwise: answer differs"
     assert trial.why in record.markdown(tuning(found))
 
@@ -225,7 +240,7 @@ def test_options_with_which_the_model_does_not_load_are_told_and_passed_over() -
                 yield loaded
 
     found = Fragile(spins).search(latency())
-    assert found.changes == {"spin_between_runs": True}
+    assert found.changes == {"spin_duration_us": 1000, "spin_between_runs": True}
     (trial,) = [t for t in found.trials if "arena" in t.changes]
     assert trial.why == "the model failed to load: no memory"
 
@@ -234,14 +249,14 @@ def test_the_record_tells_host_scenario_gain_with_range_and_all_that_was_tried()
     found = Host(spins, noise=0.01).search(latency())
     told = record.data(tuning(found, scenario=Scenario("rate", 20.0), fixed={"arena": False}))
     assert (told["scenario"], told["rate"], told["on"]) == ("rate", 20.0, HOST)
-    assert told["options"] == {"spin_between_runs": True}
+    assert told["options"] == {"spin_duration_us": 1000, "spin_between_runs": True}
     gain = told["gain"]
     assert gain["least"] <= gain["median"] <= gain["most"] and gain["rounds"] == MOST
     assert len(told["tried"]) == len(found.trials) and told["not_tried"] == []
     text = record.markdown(tuning(found, scenario=Scenario("rate", 20.0), fixed={"arena": False}))
-    verdict = (
-        "**Tuned for rate of 20 a second on A CPU (avx2) with 8 CPUs: spin_between_runs on: 1.2"
-    )
+    host = "A CPU (avx2) with 8 CPUs"
+    options = "spin_duration_us 1000, spin_between_runs on"
+    verdict = f"**Tuned for rate of 20 a second on {host}: {options}: 1.2"
     assert verdict in text
     assert "Arena off was set in model_spec.json, and stays." in text
     assert "a host with fewer than 8 CPUs warns" in text

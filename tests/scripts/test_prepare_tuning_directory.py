@@ -117,6 +117,13 @@ def test_options_that_were_set_by_hand_stay_and_are_the_base_of_the_search(
         assert ModelSpec.read(folder).engine == EngineOptions(parallel_runs=3, arena=False)
 
 
+def test_a_default_of_an_earlier_version_was_not_set_by_hand(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(spin_duration_us=10))
+    assert tuning.fixed_options(ModelSpec.read(folder)) == {}
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(spin_duration_us=11))
+    assert tuning.fixed_options(ModelSpec.read(folder)) == {"spin_duration_us": 11}
+
+
 @pytest.mark.parametrize("text", ["latency", "throughput", "rate", "rate=5"])
 def test_each_scenario_is_the_benchmarks(
     text: str, tmp_path: Path, fake: list[ModelProcesses]
@@ -307,3 +314,32 @@ def test_the_report_of_a_user_s_own_directory_is_made(
     assert tuning.SECTION in (folder / "report.md").read_text()
     with pytest.raises(UsageError, match="no such file"):
         tune(folder, LATENCY, Given(inputs=tmp_path / "none"))
+
+
+def test_prepare_tunes_what_it_made_and_tells_before_what_it_would(
+    tmp_path: Path, fake: list[ModelProcesses]
+) -> None:
+    graph, out = tiny.tensors(tmp_path / "source") / "model.onnx", tmp_path / "out"
+    asked = (graph, "--task", "tensors", "--out", out, "--tune", "latency")
+    dry = run(*asked, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "tune       for latency, on this host, in up to 100 s" in dry.output and not fake
+    tested = run(*asked, "--test")
+    assert tested.exit_code == 2 and "--test makes no model directory to --tune" in tested.output
+    assert not out.exists()
+    made = run(*asked)
+    assert made.exit_code == 0, made.output
+    assert f"{out}: tuned for latency on" in made.output
+    spec = ModelSpec.read(out)
+    assert spec.engine == EngineOptions(arena=False) and "tune" not in spec.provenance["asked"]
+    report = (out / "report.md").read_text()
+    assert report.startswith("# How out was prepared") and report.count("## Tuning") == 1
+
+
+def test_what_is_made_stays_where_its_tuning_fails(
+    tmp_path: Path, fake: list[ModelProcesses]
+) -> None:
+    graph, out = tiny.tensors(tmp_path / "source") / "model.onnx", tmp_path / "out"
+    failed = run(graph, "--task", "tensors", "--out", out, "--tune", "rate=1000")
+    assert failed.exit_code == 2 and f"to tune it alone: prepare {out} --tune" in failed.output
+    assert ModelSpec.read(out).engine == EngineOptions()

@@ -36,6 +36,10 @@ _MLFLOW = ("mlflow", "transformers", "torch", "onnxruntime")
 _TABLE = ("workers", "copies")
 _ROWS = ("onnxferry", "onnxruntime", "tokenizers", "pyarrow")
 
+# an embeddings library runs the graph of one of these
+_GRAPHS = ("onnxruntime", "openvino")
+_EMBEDDINGS = "feature-extraction"
+
 ENGINES = {
     "onnxferry": EngineKind(("onnxferry", "onnxruntime", "tokenizers")),
     "pipeline": EngineKind(("transformers", "torch"), _OPTIONS[:2]),
@@ -44,8 +48,21 @@ ENGINES = {
     "onnxruntime": EngineKind(("onnxruntime", "tokenizers"), _OPTIONS),
     "openvino": EngineKind(("openvino", "tokenizers"), _OPTIONS),
     "deepsparse": EngineKind(("deepsparse", "transformers"), _DEEPSPARSE),
+    "sentence_transformers": EngineKind(
+        ("sentence-transformers", "transformers", "torch", *_GRAPHS), (*_OPTIONS, "backend")
+    ),
+    "fastembed": EngineKind(("fastembed", "onnxruntime", "tokenizers"), _OPTIONS),
+    "infinity": EngineKind(
+        ("infinity-emb", "optimum", "transformers", "onnxruntime"), _OPTIONS[:1]
+    ),
     "rows": EngineKind(_ROWS, _TABLE),
     "pyfunc": EngineKind(_MLFLOW, _TABLE),
     "spark": EngineKind((*_ROWS, "pyspark"), _TABLE),
     "spark_udf": EngineKind((*_MLFLOW, "pyspark"), _TABLE),
 }
+
+
+def embeddings_only(task: str) -> None:
+    """Raises ValueError for a task that is not an embeddings library's."""
+    if task != _EMBEDDINGS:
+        raise ValueError(f"a library of embeddings is asked for {_EMBEDDINGS} here, not for {task}")

@@ -23,7 +23,7 @@ Ask = Callable[[Sequence[Encoding]], list[list[Any]]]
 def over(folder: str, task: str, run: Run, names: Container[str], batch_size: int = 32) -> Answer:
     """Items asked of `run`, whose inputs are among `names`. Raises ValueError for another task."""
     if task not in TASKS:
-        raise ValueError(f"this engine is asked for {' and '.join(TASKS)} here, not for {task}")
+        raise ValueError(f"this engine is asked for {', '.join(TASKS)} here, not for {task}")
     config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
     tokenizer.no_padding()
@@ -105,4 +105,20 @@ def _span(window: Encoding, start: Any, end: Any) -> tuple[float, int, int]:
     return float(pairs[first, last]), begin, end
 
 
-TASKS = {"text-classification": _classify, "question-answering": _question}
+def _embed(config: dict[str, Any], tokenizer: Tokenizer, ask: Ask) -> Answer:
+    tokenizer.enable_truncation(config.get("max_position_embeddings", 512))
+
+    def answer(items: list[Any]) -> list[Any]:
+        encodings = tokenizer.encode_batch(items)
+        rows = [out[0][: len(e.ids)] for e, out in zip(encodings, ask(encodings), strict=True)]
+        means = [tokens.mean(axis=0) for tokens in rows]
+        return [(vector / np.linalg.norm(vector)).tolist() for vector in means]
+
+    return answer
+
+
+TASKS = {
+    "text-classification": _classify,
+    "question-answering": _question,
+    "feature-extraction": _embed,
+}

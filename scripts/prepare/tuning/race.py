@@ -7,6 +7,7 @@ none.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from typing import Any, Protocol, TypeAlias
 from onnxferry.scripts.benchmark.rounds import Round, turns
 
 TIE = 0.03  # less is no gain, however sure
-FIRST = 2  # rounds after which a setting that was never faster is given up
-ROUNDS = 5  # of a race in the search
-LEAST, MOST = 5, 11  # rounds of the last race, as time allows
+FIRST, HALF = 2, 4  # rounds after which a setting that was never faster, or mostly not, is given up
+ROUNDS = 7  # of a race in the search
+LEAST, MOST = 6, 25  # rounds of the last race, as time allows
+CHANCE = 0.02  # by which equals may win so many rounds of it
 
 
 class Running(Protocol):
@@ -45,9 +47,11 @@ class Gain:
 
     @property
     def won(self) -> bool:
-        """Whether it is faster by more than TIE, and was in nearly every round: in 5 of 5, or 10 of
-        11, which happens to equals in 3 %, and in 1 %, of races."""
-        return self.median > 1 + TIE and self._lost <= len(self.ratios) // 9
+        """Whether it is faster by more than TIE, and in so many rounds that it is no chance: by the
+        sign test in 6 of 6, or in 19 of 25."""
+        rounds = len(self.ratios)
+        fewer = sum(math.comb(rounds, lost) for lost in range(self._lost + 1))
+        return self.median > 1 + TIE and fewer / 2**rounds <= CHANCE
 
     @property
     def promising(self) -> bool:
@@ -84,12 +88,14 @@ class Proof:
 
 
 def race(champion: Running, challenger: Running, cost: Cost) -> Gain:
-    """The challenger's gain. One that is never faster in the first rounds is given up."""
+    """The challenger's gain. One that is slower at first is given up."""
     challenger.play(0)  # warms up
     ratios: list[float] = []
     for number in range(1, ROUNDS + 1):
         before, after = _costs((champion, challenger), number, cost)
         ratios.append(before / after)
+        if number >= HALF and statistics.median(ratios) <= 1:
+            break
         if number >= FIRST and max(ratios) <= 1:
             break
     return Gain(tuple(ratios))

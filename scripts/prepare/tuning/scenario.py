@@ -40,7 +40,7 @@ _KINDS = {
     # the mean, so that those that wait in a queue count
     RATE: _Kind(
         "rate",
-        1.2,
+        0.8,
         lambda r: statistics.fmean(r.latencies),
         "requests of one input that arrive at random: the mean from arrival to answer",
     ),

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.prepare.tuning import race as races
+from onnxferry.scripts.prepare.tuning import space
 from onnxferry.scripts.prepare.tuning.race import Cost, Gain, Proof, Running
 from onnxferry.scripts.prepare.tuning.space import Changes, differences, told
 from onnxferry.system.console import Progress
@@ -79,7 +80,8 @@ class Search:
             for changes in self._in_time(waiting):
                 options = replace(best, **changes)
                 with ExitStack() as own:
-                    if options != best and (found := self._faster(options, running, own)):
+                    alike = space.alike(options, best)
+                    if not alike and (found := self._faster(options, running, own)):
                         holding.close()
                         best, running, holding = options, found, own.pop_all()
         finally:

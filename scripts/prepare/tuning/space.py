@@ -4,7 +4,7 @@ among those that are never tuned."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 from onnxferry.scoring.engine_options import EngineOptions
@@ -31,6 +31,10 @@ def _fewer(cpus: int) -> list[int]:
     return [1 << i for i in range(cpus.bit_length()) if 1 << i < cpus]
 
 
+def _spinning(microseconds: int) -> Changes:
+    return {"spin_duration_us": microseconds, "spin_between_runs": True}
+
+
 SPACE = (
     Row(
         ("threads", "parallel_runs"),
@@ -39,11 +43,15 @@ SPACE = (
     ),
     Row(("threads",), ALL, lambda cpus: [{"threads": t} for t in _fewer(cpus)]),
     Row(("parallel_runs",), MANY, lambda cpus: [{"parallel_runs": n} for n in _fewer(cpus)]),
-    Row(("spin_duration_us",), ALL, lambda _: [{"spin_duration_us": us} for us in (0, 100)]),
     Row(
-        ("spin_between_runs", "spin_duration_us"),
+        ("spin_duration_us",),
+        ALL,
+        lambda cpus: [{"spin_duration_us": us} for us in (0, 1000) if cpus > 1],
+    ),
+    Row(
+        ("spin_duration_us", "spin_between_runs"),
         (LATENCY, RATE),  # where there are pauses
-        lambda _: [{"spin_between_runs": True, **us} for us in ({}, {"spin_duration_us": 100_000})],
+        lambda cpus: [_spinning(us) for us in (1000, 100_000) if cpus > 1],
     ),
     Row(("shared_runs",), MANY, lambda _: [{"shared_runs": False}]),
     Row(("arena",), ALL, lambda _: [{"arena": False}]),
@@ -55,6 +63,17 @@ def alternatives(scenario: str, cpus: int, fixed: Changes) -> list[Changes]:
     """What is tried in this order; nothing of the options in `fixed`."""
     rows = [row for row in SPACE if scenario in row.scenarios and not set(row.options) & set(fixed)]
     return [changes for row in rows for changes in row.alternatives(cpus)]
+
+
+def alike(one: EngineOptions, other: EngineOptions) -> bool:
+    """Whether both do the same: a run on one thread has no idle ones that could spin."""
+    return _effective(one) == _effective(other)
+
+
+def _effective(options: EngineOptions) -> EngineOptions:
+    if options.threads != 1:
+        return options
+    return replace(options, spin_duration_us=0, spin_between_runs=False)
 
 
 def differences(options: EngineOptions, default: EngineOptions = EngineOptions()) -> dict[str, Any]:
