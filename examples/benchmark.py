@@ -11,7 +11,7 @@ directories are made again when `scripts.prepare` has changed.
     distilbert         28 labels: a Hugging Face folder with its ONNX export
     distilbert-int8    what the SageMaker tutorial makes of it
     distilbert-o3      optimum's best optimisation in float32 for CPUs
-    distilbert-olive   Olive's int8, by its own command
+    distilbert-olive   Olive's export, fusions and dynamic int8
     bert-base          question answering, the same way
     bert-base-pruned   90 % of each linear weight is zero
     bert-base-pruned-int8    the same in int8, as DeepSparse runs it
@@ -21,6 +21,7 @@ directories are made again when `scripts.prepare` has changed.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -44,6 +45,14 @@ from onnxferry.scripts.prepare import Options
 from onnxferry.system.console import stage
 
 OUT = Path("build") / "benchmark"
+OLIVE = ("OnnxConversion", "OrtTransformersOptimization", "OnnxDynamicQuantization")
+_CPU = {"device": "cpu", "execution_providers": ["CPUExecutionProvider"]}
+ON_CPU: dict[str, Any] = {
+    "systems": {"local": {"type": "LocalSystem", "accelerators": [_CPU]}},
+    "host": "local",
+    "target": "local",
+    "no_artifacts": True,
+}
 TASKS = {"minilm": "feature-extraction"}  # where the folder does not tell
 PRUNED = 0.9  # of each weight in the encoder's linear layers
 
@@ -78,14 +87,23 @@ def distilbert_o3(folder: Path) -> None:
 
 
 def distilbert_olive(folder: Path) -> None:
-    """`olive optimize --precision int8`, from the environment that PEERS holds."""
+    """By its own command, from the environment that PEERS holds. Not by `olive optimize --precision
+    int8`, which asks for a data set from a hub."""
     if "PEERS" not in os.environ:
         sys.exit("set PEERS to the folder that examples.servers.environments made: Olive is there")
+    folder.mkdir(parents=True)
+    made = {"output_dir": str(folder.resolve()), "cache_dir": str(folder.resolve() / "cache")}
+    source = {"type": "HfModel", "model_path": str(ready("distilbert").resolve())}
+    steps = {name.lower(): {"type": name} for name in OLIVE}
+    steps[OLIVE[1].lower()]["model_type"] = "bert"
+    config = {"input_model": {**source, "task": "text-classification"}, "passes": steps, **made}
+    (folder / "olive.json").write_text(json.dumps({**config, **ON_CPU}))
     olive = str(Path(os.environ["PEERS"], "sentence-transformers", "bin", "olive").resolve())
-    source, task = ready("distilbert").resolve(), "text-classification"
-    words = [olive, "optimize", "--model_name_or_path", str(source), "--task", task]
-    words += ["--device", "cpu", "--precision", "int8", "--output_path", str(folder.resolve())]
-    subprocess.run(words, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    run = [olive, "run", "--config", str(folder / "olive.json")]
+    subprocess.run(run, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copy(ready("distilbert") / name, folder)
 
 
 def bert(folder: Path, change: Callable[[Any], None] = lambda model: None) -> None:
