@@ -14,7 +14,7 @@ OTHER := TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum OVER=$(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 SITE = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.PHONY: setup demo test test-4 zoo large emulated worlds rounds series mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
+.PHONY: setup demo test test-4 zoo large emulated kinds sizes worlds rounds series mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
 
 setup: $(VENV)/.ready
 
@@ -56,6 +56,15 @@ large: setup
 # Tiny int8 models on emulated CPUs (AVX2 without AVX-512, arm64), by Debian's qemu-user: some minutes.
 emulated: setup
 	$(BIN)/python -m pytest -m emulated tests/emulated
+
+# Which int8 form is fastest on which kind of CPU: instructions, by qemu-user, objdump and a C compiler, and the time on this one.
+kinds: setup
+	$(BIN)/python -m tests.emulated --out docs/performance.md
+	$(BIN)/python -m tests.emulated --time --out docs/performance.md
+
+# What packages of DistilBERT and MiniLM in int8 are made of, for every target. The models are those of `make benchmark` and `make batch`.
+sizes: setup
+	$(BIN)/python -m examples.sizes build/benchmark/served/distilbert-int8 build/models/minilm-goemotions-int8 --out docs/package-and-rehearse.md
 
 # Nothing of others' changes: 2,000 generated worlds a cloud. Some are in every run of the tests.
 worlds: setup

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -55,19 +56,26 @@ def width(length: int, step: int = STEP) -> int:
 
 
 def buckets(
-    lengths: Sequence[int], budget: int = TOKEN_BUDGET, step: int = STEP, rows: int | None = None
+    lengths: Sequence[int],
+    budget: int = TOKEN_BUDGET,
+    step: int = STEP,
+    rows: int | None = None,
+    at_once: int = 1,
 ) -> list[list[int]]:
     """The indices of `lengths` in groups of one `width`, shortest first, within `budget`, or of at
-    most `rows`."""
-    groups: list[list[int]] = []
-    current, most = -1, 0  # the width of the last group, and how many it may hold
+    most `rows`. Where one width needs several groups they are alike, and as many as go `at_once`
+    into runs: of 128 short texts 4 runs of 32 keep two CPUs busy to the end, 51 + 51 + 26 do not.
+    """
+    same: dict[int, list[int]] = {}
     for i in sorted(range(len(lengths)), key=lambda k: lengths[k]):
-        if width(lengths[i], step) == current and len(groups[-1]) < most:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-            current = width(lengths[i], step)
-            most = rows or budget // current
+        same.setdefault(width(lengths[i], step), []).append(i)
+    groups: list[list[int]] = []
+    for wide, indices in same.items():
+        count = -(-len(indices) // (rows or max(1, budget // wide)))
+        if count > 1 and not rows:
+            count = min(width(count, at_once), len(indices))
+        ends = [len(indices) * k // count for k in range(count + 1)]
+        groups += [indices[a:b] for a, b in pairwise(ends)]
     return groups
 
 
@@ -143,7 +151,7 @@ class TokenBatcher:
             return [[i] for i in sorted(range(len(lengths)), key=lambda k: -lengths[k])]
         fixed, rows = self._inputs.length, self._inputs.rows
         sizes = [fixed] * len(lengths) if fixed else lengths
-        return buckets(sizes, budget, self._step, rows)[::-1]
+        return buckets(sizes, budget, self._step, rows, self._runner.parallel_runs)[::-1]
 
     def _shaped(
         self, batches: Iterable[list[Tokens]], budget: int

@@ -38,12 +38,9 @@ class ScoredToken:
     word: str
     start: int
     end: int
+    best: int  # the index of the best label
+    score: float  # its score
     continues: bool = False  # the word of the token before
-
-    @property
-    def score(self) -> float:
-        """The best label's."""
-        return float(self.scores.max())
 
 
 def scored_tokens(
@@ -53,15 +50,17 @@ def scored_tokens(
     where the tokenizer does not mark it."""
     offsets, unknown, marked = encoded.offsets(), tokenizer.unknown, tokenizer.marks_subwords
     found = []
-    for token, row in zip(within, scores, strict=True):
-        word, (start, end) = tokenizer.token(int(encoded.tokens.ids[token])), offsets[token]
+    ids = encoded.tokens.ids[within.start : within.stop].tolist()
+    best, sure = scores.argmax(axis=1).tolist(), scores.max(axis=1).tolist()
+    for i, token in enumerate(within):
+        word, (start, end) = tokenizer.token(ids[i]), offsets[token]
         if word == unknown:
             word, continues = text[start:end], False
         elif marked:
             continues = len(word) != end - start
         else:
             continues = start > 0 and " " not in text[start - 1 : start + 1]
-        found.append(ScoredToken(row, word, start, end, continues))
+        found.append(ScoredToken(scores[i], word, start, end, best[i], sure[i], continues))
     return found
 
 
@@ -75,15 +74,17 @@ def words(tokens: Iterable[ScoredToken], strategy: str, join: Join) -> list[Scor
             groups.append([token])
     found = []
     for group in groups:
-        scores = WORDS[strategy](np.stack([token.scores for token in group]))
+        scores = WORDS[strategy](np.array([token.scores for token in group]))
         word = join([token.word for token in group])
-        found.append(ScoredToken(scores, word, group[0].start, group[-1].end))
+        best = int(scores.argmax())
+        where = group[0].start, group[-1].end
+        found.append(ScoredToken(scores, word, *where, best, float(scores[best])))
     return found
 
 
 def entities(tokens: Sequence[ScoredToken], labels: Sequence[str], join: Join) -> list[Any]:
     """Neighbouring tokens of one entity as {"entity_group", "score", "word", "start", "end"}."""
-    names = [labels[int(token.scores.argmax())] for token in tokens]
+    names = [labels[token.best] for token in tokens]
     tags = [_tag(name) for name in names]
     first = [i for i, tag in enumerate(tags) if i == 0 or tag[0] or tag[1] != tags[i - 1][1]]
     found = []

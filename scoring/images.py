@@ -244,6 +244,11 @@ class Preprocessing:
         """float32 [channels, height, width] of a PIL.Image of `mode`."""
         for step in self.steps:
             image = STEPS[step["op"]][0](image, step)
-        pixels = np.asarray(image, np.float32) * np.float32(self.rescale_factor)
+        pixels = np.asarray(image)
         pixels = pixels.reshape(*pixels.shape[:2], len(self.mean))
-        return np.ascontiguousarray(((pixels - self.mean) / self.std).transpose(2, 0, 1))
+        # channels first: arithmetic in the picture's own order takes 3 times as long
+        made = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32)
+        made *= np.float32(self.rescale_factor)
+        made -= self.mean[:, None, None]
+        made /= self.std[:, None, None]
+        return made

@@ -87,5 +87,6 @@ class Labels:
 
     def top(self, scores: Array, top_k: int | None) -> list[dict[str, Any]]:
         """The `top_k` best (None: all) of scores [labels], best first."""
-        every = self.all(scores)
-        return [every[i] for i in np.argsort(-scores, kind="stable")[:top_k].tolist()]
+        order = np.argsort(-scores, kind="stable")[:top_k]
+        found = zip(order.tolist(), scores[order].tolist(), strict=True)
+        return [{"label": self.names[i], "score": score} for i, score in found]

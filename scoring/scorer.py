@@ -50,12 +50,14 @@ class Scorer:
         id_ = request_id(request.id)
         with timing.measuring() as metrics:
             response, code = self._attempt(request, form, id_)
-            response = _compressed(response, request.accept_encoding)
+            body, coding = codecs.compress(response.body, request.accept_encoding)
             ids = {"id": id_, "trace": request.trace} if request.trace else {"id": id_}
             stages = self._finish(ids, response.status, code, metrics)
         timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
+        coded = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": coding} if coding else {})
         told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
-        return replace(response, headers={**response.headers, **told})
+        headers = {**response.headers, **coded, **told}
+        return Response(response.status, body, response.content_type, headers)
 
     @contextmanager
     def logged(self) -> Iterator[None]:
@@ -194,9 +196,3 @@ def log_requests() -> None:
 def request_id(sent: str) -> str:
     """`sent` without what is not printable ASCII, cut to ID_LENGTH, or a new id."""
     return re.sub("[^!-~]+", "", sent)[:ID_LENGTH] or uuid.uuid4().hex
-
-
-def _compressed(response: Response, accept_encoding: str) -> Response:
-    body, encoding = codecs.compress(response.body, accept_encoding)
-    told = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": encoding} if encoding else {})
-    return replace(response, body=body, headers={**response.headers, **told})

@@ -142,8 +142,9 @@ class Tokenizer:
                 yield replace(self._encoded(encoding), encoding=encoding)
 
     def _encoded(self, encoding: Any) -> Encoded:
-        ids, types = np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64)
-        told = types if self.reading.token_type_ids else np.zeros_like(types)
+        ids = np.array(encoding.ids, np.int64)
+        types = encoding.type_ids if self.reading.token_type_ids else ()
+        told = np.array(types, np.int64) if any(types) else np.zeros_like(ids)
         return Encoded(Tokens(ids, told), tuple(_ranges(encoding)))
 
     def decode(self, ids: Sequence[int], special: bool = True) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from onnxferry.scoring.codecs import array_text
 from onnxferry.scoring.codecs.headers import MediaType
 from onnxferry.scoring.errors import InternalError, InvalidBody, InvalidValue
 
@@ -39,10 +40,9 @@ def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
 def encode_json(answer: Any) -> bytes:
     """UTF-8 JSON, numpy arrays as lists. Raises InternalError for NaN and infinity."""
     try:
-        text = json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain)
+        return _text(answer).encode("utf-8", "backslashreplace")
     except ValueError as e:
         raise InternalError("the model's answer holds NaN or infinity") from e
-    return text.encode("utf-8", "backslashreplace")
 
 
 def encode_jsonlines(answer: Any) -> bytes:
@@ -51,10 +51,32 @@ def encode_jsonlines(answer: Any) -> bytes:
     return b"".join(encode_json(item) + b"\n" for item in (answer if many else [answer]))
 
 
+class _Rows(Exception):
+    """The answer holds an array that array_text writes."""
+
+
+def _text(answer: Any) -> str:
+    """Python's writer takes no text from others, so what holds such arrays is opened here."""
+    if array_text.fits(answer):
+        return array_text.text(answer)
+    try:
+        return _WRITER.encode(answer)
+    except _Rows:
+        if isinstance(answer, Mapping):
+            named = (f"{_WRITER.encode(str(name))}: {_text(v)}" for name, v in answer.items())
+            return f"{{{', '.join(named)}}}"
+        return f"[{', '.join(map(_text, answer))}]"
+
+
 def _plain(value: Any) -> Any:
+    if array_text.fits(value):
+        raise _Rows
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"an answer holds {type(value).__name__}, which has no JSON form")
+
+
+_WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -136,5 +136,5 @@ def _label(entry: Mapping[str, Any]) -> Any:
 
 
 def _entry(names: Sequence[str], index: int, token: ScoredToken) -> dict[str, Any]:
-    entry = {"entity": names[int(token.scores.argmax())], "score": token.score, "index": index}
+    entry = {"entity": names[token.best], "score": token.score, "index": index}
     return {**entry, "word": token.word, "start": token.start, "end": token.end}

@@ -21,7 +21,7 @@ from tests.emulated import counting, layers, loops
 from tests.emulated.counting import Counted
 from tests.emulated.machines import MACHINES
 
-EXACT = 1e-3  # a saturated answer differs by a tenth
+EXACT = 0.03  # a dynamic scale moves an answer by 0.02, an overflow by a tenth
 LAYER = f"a linear layer ({layers.ROWS} tokens, {layers.SIZE} by {layers.SIZE})"
 
 

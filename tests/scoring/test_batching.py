@@ -12,17 +12,27 @@ from onnxferry.scoring.batching import Padding, buckets, pad, width
 from onnxferry.scoring.tokenization import Tokens
 
 
-@given(st.lists(st.integers(1, 600)), st.integers(1, 5000), st.integers(1, 3))
+@given(st.lists(st.integers(1, 600)), st.integers(1, 5000), st.integers(1, 3), st.integers(1, 4))
 def test_buckets_hold_every_item_once_within_the_budget(
-    lengths: list[int], budget: int, step: int
+    lengths: list[int], budget: int, step: int, at_once: int
 ) -> None:
-    groups = buckets(lengths, budget, step)
+    groups = buckets(lengths, budget, step, at_once=at_once)
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     for group in groups:
         assert len({width(lengths[i], step) for i in group}) == 1
         assert len(group) == 1 or len(group) * width(lengths[group[0]], step) <= budget
     for shorter, longer in itertools.pairwise(groups):
         assert max(lengths[i] for i in shorter) <= min(lengths[i] for i in longer)
+
+
+def test_many_of_a_length_are_shared_out_evenly() -> None:
+    def sizes(count: int, at_once: int = 1, rows: int | None = None) -> list[int]:
+        return [len(group) for group in buckets([10] * count, 512, 2, rows, at_once)]
+
+    assert sizes(51, at_once=2) == [51]
+    assert sizes(128) == [42, 43, 43]
+    assert sizes(128, at_once=2) == [32] * 4
+    assert sizes(5, at_once=2, rows=2) == [1, 2, 2]
 
 
 def test_padding_is_masked_and_on_the_right() -> None:

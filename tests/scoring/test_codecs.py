@@ -4,6 +4,7 @@ by what is wrong."""
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -310,3 +311,27 @@ def test_an_answer_without_that_form_is_refused_with_the_reason(
 def test_nan_is_an_error_in_every_text(media_type: str) -> None:
     with pytest.raises(ScoringError, match="NaN or infinity"):
         codecs.encode([{"a": float("nan")}], (media_type,))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_rows_of_numbers_are_the_same_float32_when_they_are_read(dtype: Any) -> None:
+    rows = np.random.default_rng(0).normal(size=(3, 100)) * 10.0 ** np.linspace(-50, 4, 100)
+    rows[:, ::10] = [[0.0], [-0.0], [1.0]]
+    rows = rows.astype(dtype)
+    read = json.loads(codecs.encode_json({"data": [{"embedding": row} for row in rows], "n": 3}))
+    assert np.array_equal(np.array([e["embedding"] for e in read["data"]], dtype), rows)
+    assert read["n"] == 3
+    assert all(type(number) is float for number in read["data"][0]["embedding"])
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_a_row_with_nan_or_infinity_is_an_error(number: float) -> None:
+    row = np.zeros(100, np.float32)
+    row[50] = number
+    with pytest.raises(ScoringError, match="NaN or infinity"):
+        codecs.encode_json([row])
+
+
+def test_large_numbers_are_written_too() -> None:
+    row = np.full((2, 100), 3e38, np.float32)
+    assert np.array_equal(np.array(json.loads(codecs.encode_json(row)), np.float32), row)

@@ -127,9 +127,9 @@ def test_windows_that_would_fill_the_memory_are_refused(scorer: scoring.Scorer) 
 def test_a_word_is_labelled_as_a_whole(strategy: str, label: str, score: float) -> None:
     """micro + ##soft: the first piece is an A, the second surely a B."""
     pieces = [
-        ScoredToken(np.array([0.6, 0.4]), "micro", 0, 5),
-        ScoredToken(np.array([0.1, 0.9]), "##soft", 5, 9, continues=True),
-        ScoredToken(np.array([0.2, 0.8]), "of", 10, 12),
+        ScoredToken(np.array([0.6, 0.4]), "micro", 0, 5, 0, 0.6),
+        ScoredToken(np.array([0.1, 0.9]), "##soft", 5, 9, 1, 0.9, continues=True),
+        ScoredToken(np.array([0.2, 0.8]), "of", 10, 12, 1, 0.8),
     ]
     found = words(pieces, strategy, lambda tokens: "".join(tokens).replace("##", ""))
     assert [(u.word, u.start, u.end) for u in found] == [("microsoft", 0, 9), ("of", 10, 12)]

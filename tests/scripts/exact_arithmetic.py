@@ -58,6 +58,12 @@ class Gelu(_Operator):
         return (_gelu(x),)
 
 
+class FastGelu(_Operator):
+    def _run(self, x: Array) -> tuple[Array]:
+        inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+        return ((0.5 * x * (1 + np.tanh(inner))).astype(np.float32),)
+
+
 class BiasGelu(_Operator):
     def _run(self, x: Array, bias: Array) -> tuple[Array]:
         return (_gelu(x + bias),)
@@ -95,4 +101,12 @@ def _attention(projected: Array, mask: Array | None, heads: int) -> Array:
     return result.astype(np.float32)
 
 
-_OPERATORS = (MatMulIntegerToFloat, Attention, QAttention, Gelu, BiasGelu, DequantizeLinear)
+_OPERATORS = (
+    MatMulIntegerToFloat,
+    Attention,
+    QAttention,
+    Gelu,
+    FastGelu,
+    BiasGelu,
+    DequantizeLinear,
+)

@@ -117,6 +117,13 @@ def test_options_that_were_set_by_hand_stay_and_are_the_base_of_the_search(
         assert ModelSpec.read(folder).engine == EngineOptions(parallel_runs=3, arena=False)
 
 
+def test_a_default_of_an_earlier_version_was_not_set_by_hand(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(spin_duration_us=10))
+    assert tuning.fixed_options(ModelSpec.read(folder)) == {}
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(spin_duration_us=11))
+    assert tuning.fixed_options(ModelSpec.read(folder)) == {"spin_duration_us": 11}
+
+
 @pytest.mark.parametrize("text", ["latency", "throughput", "rate", "rate=5"])
 def test_each_scenario_is_the_benchmarks(
     text: str, tmp_path: Path, fake: list[ModelProcesses]

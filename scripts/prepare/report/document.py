@@ -79,9 +79,9 @@ def _explained(spec: ModelSpec, selection: Selection) -> Iterator[str]:
     many = f", and ms an input of a request with {size} inputs" if size else ""
     ties = f"within {TIE:.0%} the smaller file is taken, then the more exact one"
     margins = ", ".join(f"{margin:g}" for margin in elimination.MARGINS)
-    rounds = f"{margins} times the fastest after so many rounds"
     best = f"The fastest has the least geometric mean; {ties}."
-    gone = f"Those beyond {rounds} were measured no more."
+    after = f"After 1 to {len(elimination.MARGINS)} rounds, those beyond {margins}"
+    gone = f"{after} times the fastest were measured no more."
     yield f"Latency: {one}{many}, in rounds by turns. {best} {gone}"
 
 

@@ -92,7 +92,8 @@ class Elimination:
         if self.tester.evaluator.seconds <= CHEAP:
             self._judged(left)
             return
-        best = min((r for r in self.results.values() if r.within), key=lambda r: r.mean_ms)
+        accepted = [r for r in self.results.values() if r.within and r.selectable]
+        best = min(accepted, key=lambda r: r.mean_ms)
         for r in left:
             slower = f"{r.mean_ms / best.mean_ms:.1f} times as slow as {best.name}"
             reason = f"{slower}, which is within the gate: not evaluated"

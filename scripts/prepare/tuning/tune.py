@@ -28,6 +28,7 @@ from onnxferry.system import console, files
 from onnxferry.system.errors import PrepareError, UsageError
 
 SECTION = "tuning"  # its name in report.md
+FORMER_DEFAULTS = {"spin_duration_us": 10}
 TUNED = "tuned"  # the key of the spec's provenance
 
 
@@ -60,10 +61,11 @@ def _read(folder: Path) -> tuple[ModelSpec, bytes]:
 
 
 def fixed_options(spec: ModelSpec) -> Changes:
-    """The engine options that were set by hand: those of an earlier tuning are not."""
-    earlier = spec.provenance.get(TUNED, {}).get("options", {})
+    """The engine options that were set by hand: not by an earlier tuning, nor as the default of an
+    earlier version, which wrote them all into the spec."""
+    own = {**FORMER_DEFAULTS, **spec.provenance.get(TUNED, {}).get("options", {})}
     found = differences(spec.engine)
-    return {name: value for name, value in found.items() if earlier.get(name) != value}
+    return {name: value for name, value in found.items() if own.get(name) != value}
 
 
 def _questions(folder: Path, spec: ModelSpec, given: Given, scenario: Scenario) -> Questions:

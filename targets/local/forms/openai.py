@@ -48,7 +48,7 @@ class EmbeddingsForm:
         timing.switch("preprocess")
         vectors = self._vectors(scorer, texts, asked["dimensions"])
         timing.switch("encode")
-        write = _base64 if asked["encoding_format"] == "base64" else np.ndarray.tolist
+        write = _base64 if asked["encoding_format"] == "base64" else np.asarray
         entries = [
             {"object": "embedding", "index": i, "embedding": write(vector)}
             for i, vector in enumerate(vectors)

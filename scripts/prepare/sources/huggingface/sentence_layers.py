@@ -51,6 +51,8 @@ def _at(vectors: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def _first(vectors: torch.Tensor, mask: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
+    if pooled is mask:  # no prompt is left out: a form that variants/first_token.py knows
+        return vectors[:, 0]
     return _at(vectors, (mask - pooled).sum(1))
 
 
