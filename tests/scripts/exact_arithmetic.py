@@ -4,7 +4,7 @@ kernels of onnxruntime overflow. Its own operators are added here as its documen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,22 @@ class Attention(_Operator):
     def _run(
         self, x: Array, weights: Array, bias: Array, *mask: Array, num_heads: int = 0, **_: Any
     ) -> tuple[Array]:
-        return (_attention(x @ weights + bias, mask[0] if mask else None, num_heads),)
+        return (_attention(_split(x @ weights + bias), mask[0] if mask else None, num_heads),)
 
 
 class QAttention(_Operator):
     def _run(self, x: Array, weights: Array, bias: Array, *rest: Any, num_heads: int = 0) -> Any:
         scale_x, scale_w, mask, zero_x, zero_w = rest
         product = (_whole(x, zero_x) @ _whole(weights, zero_w)) * (scale_x * scale_w)
-        return (_attention(product.astype(np.float32) + bias, mask, num_heads),)
+        return (_attention(_split(product.astype(np.float32) + bias), mask, num_heads),)
+
+
+class MultiHeadAttention(_Operator):
+    def _run(
+        self, query: Array, key: Array, value: Array, bias: Array, *mask: Array, num_heads: int = 0
+    ) -> tuple[Array]:
+        parts = [x + b for x, b in zip((query, key, value), _split(bias), strict=True)]
+        return (_attention(parts, mask[0] if mask else None, num_heads),)
 
 
 class Gelu(_Operator):
@@ -89,19 +97,26 @@ def _whole(values: Array, zero: Array) -> Array:
     return values.astype(np.int64) - zero
 
 
-def _attention(projected: Array, mask: Array | None, heads: int) -> Array:
-    batch, tokens, width = projected.shape
-    parts = projected.reshape(batch, tokens, 3, heads, -1).transpose(2, 0, 3, 1, 4)
-    scores = parts[0] @ parts[1].swapaxes(-1, -2) / np.sqrt(parts.shape[-1])
+def _split(projected: Array) -> list[Array]:
+    """Queries, keys and values."""
+    return np.split(projected, 3, -1)
+
+
+def _attention(parts: Sequence[Array], mask: Array | None, heads: int) -> Array:
+    queries, keys, values = (
+        part.reshape(*part.shape[:2], heads, -1).transpose(0, 2, 1, 3) for part in parts
+    )
+    scores = queries @ keys.swapaxes(-1, -2) / np.sqrt(queries.shape[-1])
     if mask is not None:
         scores = np.where(mask[:, None, None, :] != 0, scores, -1e9)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
-    mixed = weights / weights.sum(-1, keepdims=True) @ parts[2]
-    result: Array = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, width // 3)
+    mixed = weights / weights.sum(-1, keepdims=True) @ values
+    result: Array = mixed.transpose(0, 2, 1, 3).reshape(parts[0].shape)
     return result.astype(np.float32)
 
 
 _OPERATORS = (
+    MultiHeadAttention,
     MatMulIntegerToFloat,
     Attention,
     QAttention,
