@@ -4,7 +4,7 @@ kernels of onnxruntime overflow. Its own operators are added here as its documen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,23 +43,22 @@ class Attention(_Operator):
     def _run(
         self, x: Array, weights: Array, bias: Array, *mask: Array, num_heads: int = 0, **_: Any
     ) -> tuple[Array]:
-        return (_attention(x @ weights + bias, mask[0] if mask else None, num_heads),)
+        return (_attention(_split(x @ weights + bias), mask[0] if mask else None, num_heads),)
 
 
 class QAttention(_Operator):
     def _run(self, x: Array, weights: Array, bias: Array, *rest: Any, num_heads: int = 0) -> Any:
         scale_x, scale_w, mask, zero_x, zero_w = rest
         product = (_whole(x, zero_x) @ _whole(weights, zero_w)) * (scale_x * scale_w)
-        return (_attention(product.astype(np.float32) + bias, mask, num_heads),)
+        return (_attention(_split(product.astype(np.float32) + bias), mask, num_heads),)
 
 
 class MultiHeadAttention(_Operator):
     def _run(
-        self, q: Array, k: Array, v: Array, bias: Array, *mask: Array, num_heads: int = 0, **_: Any
+        self, query: Array, key: Array, value: Array, bias: Array, *mask: Array, num_heads: int = 0
     ) -> tuple[Array]:
-        biases = np.split(bias, [q.shape[-1], q.shape[-1] + k.shape[-1]])
-        parts = [_heads(x + b, num_heads) for x, b in zip((q, k, v), biases, strict=True)]
-        return (_mixed(parts, mask[0] if mask else None),)
+        parts = [x + b for x, b in zip((query, key, value), _split(bias), strict=True)]
+        return (_attention(parts, mask[0] if mask else None, num_heads),)
 
 
 class Gelu(_Operator):
@@ -98,32 +97,29 @@ def _whole(values: Array, zero: Array) -> Array:
     return values.astype(np.int64) - zero
 
 
-def _attention(projected: Array, mask: Array | None, heads: int) -> Array:
-    return _mixed([_heads(part, heads) for part in np.split(projected, 3, -1)], mask)
+def _split(projected: Array) -> list[Array]:
+    """Queries, keys and values."""
+    return np.split(projected, 3, -1)
 
 
-def _heads(x: Array, heads: int) -> Array:
-    """[batch, tokens, width] as [batch, heads, tokens, width of a head]."""
-    parts: Array = x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
-    return parts
-
-
-def _mixed(parts: list[Array], mask: Array | None) -> Array:
-    query, key, value = parts
-    scores = query @ key.swapaxes(-1, -2) / np.sqrt(key.shape[-1])
+def _attention(parts: Sequence[Array], mask: Array | None, heads: int) -> Array:
+    queries, keys, values = (
+        part.reshape(*part.shape[:2], heads, -1).transpose(0, 2, 1, 3) for part in parts
+    )
+    scores = queries @ keys.swapaxes(-1, -2) / np.sqrt(queries.shape[-1])
     if mask is not None:
         scores = np.where(mask[:, None, None, :] != 0, scores, -1e9)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
-    mixed = weights / weights.sum(-1, keepdims=True) @ value
-    result: Array = mixed.transpose(0, 2, 1, 3).reshape(len(mixed), mixed.shape[2], -1)
+    mixed = weights / weights.sum(-1, keepdims=True) @ values
+    result: Array = mixed.transpose(0, 2, 1, 3).reshape(parts[0].shape)
     return result.astype(np.float32)
 
 
 _OPERATORS = (
+    MultiHeadAttention,
     MatMulIntegerToFloat,
     Attention,
     QAttention,
-    MultiHeadAttention,
     Gelu,
     FastGelu,
     BiasGelu,

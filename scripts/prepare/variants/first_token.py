@@ -26,6 +26,7 @@ from onnxferry.scripts.prepare.variants.onnx_graph import (
     is_matrix,
     new_node,
     operand,
+    weight,
 )
 from onnxferry.scripts.prepare.variants.subgraph import run
 
@@ -51,7 +52,7 @@ class FirstTokenPart:
         own = {node.outputs[0] for node in self.rows}
         for node in self.rows:
             for i, value in enumerate(node.inputs):
-                if value and value not in own and constant(value) is None:
+                if value and value not in own and weight(value) is None:
                     yield node, i, value
 
     def begins_with(self, tokens: Container[str]) -> bool:
@@ -111,7 +112,7 @@ def _is_by_row(node: ir.Node) -> bool:
     if len(node.outputs) != 1:
         return False
     if node.op_type == "MatMul":
-        return is_matrix(node.inputs[1]) and constant(node.inputs[0]) is None
+        return is_matrix(node.inputs[1]) and weight(node.inputs[0]) is None
     if node.op_type in _BY_ROW:
         return node.attributes.get_int("axis", -1) == -1
     return node.op_type in _BY_NUMBER and all(map(_is_for_each, node.inputs))
@@ -119,8 +120,8 @@ def _is_by_row(node: ir.Node) -> bool:
 
 def _is_for_each(value: ir.Value | None) -> bool:
     """Whether a constant, if it is one, is the same for each token."""
-    array = constant(value)
-    return array is None or array.ndim < 2 or array.shape[-2] == 1
+    found = weight(value)
+    return found is None or len(found.shape) < 2 or found.shape[-2] == 1
 
 
 def _is_plain_attention(node: ir.Node) -> bool:
@@ -129,7 +130,7 @@ def _is_plain_attention(node: ir.Node) -> bool:
         node.op_type == "Attention"
         and len(node.inputs) <= 4
         and set(node.attributes) == {"num_heads"}
-        and all(constant(value) is not None for value in node.inputs[1:3])
+        and all(weight(value) is not None for value in node.inputs[1:3])
     )
 
 
