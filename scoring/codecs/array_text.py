@@ -6,11 +6,12 @@ Python writes each number as the float64 that it becomes, in up to 18 digits tha
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array
+if TYPE_CHECKING:  # who encodes an answer may have no ONNX Runtime
+    from onnxferry.scoring.engine import Array
 
 SHORTEST = 64  # numbers of a row: below, Python's own way takes no longer
 _LARGEST = 1e8  # from it on 9 digits leave none after the point
