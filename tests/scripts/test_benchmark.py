@@ -213,7 +213,7 @@ def test_the_older_name_of_baseline_is_accepted_and_not_shown(texts: tuple[Path,
         ),
         (
             ["-e", "torch:batch_size=1+8@{served}", "--text", "a", "-s", "cold"],
-            "cold starts are not searched",
+            "a cold start is not searched",
         ),
         (["-e", "pipeline:fast@{served}"], "OPTION=VALUE"),
         (["-e", "onnxferry@{served}"], "one of --text, --lengths and --data"),

@@ -25,6 +25,7 @@ from onnxferry.scripts.prepare.tuning import tune as tuning
 from onnxferry.scripts.prepare.tuning.model_processes import ModelProcesses
 from onnxferry.scripts.prepare.tuning.questions import Given
 from onnxferry.scripts.prepare.tuning.scenario import Scenario
+from onnxferry.scripts.prepare.tuning.search import BUDGET
 from onnxferry.scripts.prepare.tuning.tune import tune
 from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
@@ -323,7 +324,8 @@ def test_prepare_tunes_what_it_made_and_tells_before_what_it_would(
     asked = (graph, "--task", "tensors", "--out", out, "--tune", "latency")
     dry = run(*asked, "--dry-run")
     assert dry.exit_code == 0, dry.output
-    assert "tune       for latency, on this host, in up to 100 s" in dry.output and not fake
+    said = f"tune       for latency, on this host, in up to {BUDGET:.0f} s"
+    assert said in dry.output and not fake
     tested = run(*asked, "--test")
     assert tested.exit_code == 2 and "--test makes no model directory to --tune" in tested.output
     assert not out.exists()

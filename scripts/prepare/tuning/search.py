@@ -17,7 +17,7 @@ from onnxferry.scripts.prepare.tuning.space import Changes, differences, told
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import BenchmarkError
 
-BUDGET = 100.0  # seconds, of which the last race has its share: in all under two minutes
+BUDGET = 110.0  # seconds, of which the last race has its share: in all under two minutes
 Start: TypeAlias = Callable[[EngineOptions], AbstractContextManager[Running]]
 Differ: TypeAlias = Callable[[Any, Any], str | None]
 """How answers differ from others, in words; None if they do not."""

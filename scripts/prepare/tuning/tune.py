@@ -3,6 +3,7 @@ alone, as a whole, with a section of report.md."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ TUNED = "tuned"  # the key of the spec's provenance
 def tune(folder: Path, scenario: Scenario, given: Given) -> Tuning:
     """Search the engine options of the model directory `folder` for `scenario`, and write them.
     Raises UsageError, PrepareError or BenchmarkError; then it is as it was."""
+    began = time.monotonic()
     spec, before = _read(folder)
     cpus, fixed = cpu.available(), fixed_options(spec)
     base = replace(EngineOptions(), **fixed)
@@ -45,7 +47,8 @@ def tune(folder: Path, scenario: Scenario, given: Given) -> Tuning:
         start = ModelProcesses(folder, asked, settings).running
         tolerance = spec.golden.tolerance if spec.golden else TOLERANCE
         contest = Contest(start, scenario.kind.cost, partial(_differ, tolerance))
-        found = Search(contest, base, progress).run(alternatives(scenario.name, cpus, fixed))
+        left = BUDGET - (time.monotonic() - began)
+        found = Search(contest, base, progress, left).run(alternatives(scenario.name, cpus, fixed))
     host = CpuTarget.of("here", cpu.kind()).record()
     done = Tuning(scenario, host, asked.what, asked.inputs, fixed, found)
     _write(folder, before, spec, done)
