@@ -1,8 +1,5 @@
 """Connections that cannot exhaust the server: a bound on their number, on a request's head and on
-the time to send each of its parts. uvicorn's own protocol bounds none of these.
-
-An answer's head and body go out together: as two writes they wake a waiting client twice, which on
-an idle machine is 0.1 ms each."""
+the time to send each of its parts. uvicorn's own protocol bounds none of these."""
 
 from __future__ import annotations
 
@@ -24,34 +21,6 @@ def bounded(seconds: float, most: int) -> type[asyncio.Protocol]:
     return type("Bounded", (_Bounded,), {"_seconds": seconds, "_most": most})
 
 
-class Joined:
-    """A transport that sends what is written to it in one turn of the loop at once; all else is as
-    of `transport`."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """See asyncio.WriteTransport."""
-        if not self._parts:
-            self._loop.call_soon(self._send)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        """See asyncio.BaseTransport: what was written is sent first."""
-        self._send()
-        self._transport.close()
-
-    def _send(self) -> None:
-        if self._parts:
-            data, self._parts = b"".join(self._parts), []
-            self._transport.write(data)
-
-
 class _Bounded(HttpToolsProtocol):
     _seconds: float
     _most: int
@@ -62,7 +31,7 @@ class _Bounded(HttpToolsProtocol):
     _large = False  # the latest data may hold a whole head that is too long
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(Joined(transport, self.loop))
+        super().connection_made(transport)
         if len(self.connections) > self._most:
             self._refuse(503, "overloaded", f"{self._most} connections are open")
         else:

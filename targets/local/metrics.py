@@ -3,7 +3,6 @@ end, and the state of the server when it is asked."""
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -64,19 +63,19 @@ class Metrics:
     def observe(self, model: str, observed: Observation) -> None:
         """See observation.Observer."""
         for stage, seconds in observed.seconds.items():
-            _of(self._stages, model, stage).observe(seconds)
+            self._stages.labels(model, stage).observe(seconds)
         if observed.batch:
-            _of(self._queue, model).observe(observed.seconds["queue"])
-            _of(self._rows, model).observe(observed.batch)
-        _of(self._items, model).inc(observed.items)
-        _of(self._tokens, model).inc(observed.tokens)
+            self._queue.labels(model).observe(observed.seconds["queue"])
+            self._rows.labels(model).observe(observed.batch)
+        self._items.labels(model).inc(observed.items)
+        self._tokens.labels(model).inc(observed.tokens)
         if observed.code:
             self._errors.labels(observed.code).inc()
 
     def answered(self, model: str, route: str, status: int, seconds: float) -> None:
         """Of each request, whatever answered it; `model` is "" where none was asked."""
-        _of(self._requests, model, route, status).inc()
-        _of(self._latency, model, route).observe(seconds)
+        self._requests.labels(model, route, status).inc()
+        self._latency.labels(model, route).observe(seconds)
 
     def refused(self, code: str) -> None:
         """Of each request that the server refused, before it was scored."""
@@ -90,13 +89,6 @@ class Metrics:
         """All of them, in the form that an Accept header prefers, and its content type."""
         write, content_type = choose_encoder(accept)
         return write(self.registry), content_type
-
-
-@functools.lru_cache(1024)
-def _of(metric: Any, *labels: Any) -> Any:
-    """The series of a metric that has these labels; the library's own search takes longer than what
-    is then counted."""
-    return metric.labels(*labels)
 
 
 class State:

@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from onnxferry.targets.local.connections import Joined, bounded
+from onnxferry.targets.local.connections import bounded
 
 
 class Wire(asyncio.Transport):
@@ -17,12 +17,10 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.sent = b""
-        self.writes = 0
         self.closed = asyncio.Event()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += bytes(data)
-        self.writes += 1
 
     def close(self) -> None:
         self.closed.set()
@@ -57,28 +55,3 @@ def test_a_request_that_had_come_is_answered_before_the_connection_is_closed() -
 
 def test_a_connection_without_a_request_is_closed_without_an_answer() -> None:
     assert asyncio.run(ended()) == b""
-
-
-async def written(close: bool) -> Wire:
-    """A client's side of a head and a body that are written one after the other."""
-    wire = Wire()
-    joined = Joined(wire, asyncio.get_running_loop())
-    joined.write(b"head ")
-    joined.write(b"body")
-    if close:
-        joined.close()
-    else:
-        await asyncio.sleep(0)
-    assert not joined.is_closing() or close
-    return wire
-
-
-def test_an_answers_parts_are_sent_at_once() -> None:
-    wire = asyncio.run(written(close=False))
-    assert (wire.sent, wire.writes) == (b"head body", 1)
-
-
-def test_what_was_written_is_sent_before_the_connection_is_closed() -> None:
-    wire = asyncio.run(written(close=True))
-    assert wire.sent == b"head body"
-    assert wire.closed.is_set()
