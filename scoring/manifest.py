@@ -136,6 +136,7 @@ _KINDS: _Kinds = {
     "labels": (list | None, "a list of strings"),
     "precision": (str, "a string"),
     "cpu": (str | None, "a string"),
+    **dict.fromkeys(("limits", "engine"), (dict | None, "an object")),
 }
 _RECORDS = ("source", "tools", "difference", "fusion", "data", "measured_on")
 _PROVENANCE: _Kinds = {  # keys of `provenance`, which older specs hold at their top level
@@ -164,7 +165,9 @@ def _parse(data: Any) -> ModelSpec:
     _check_kinds(values["provenance"], _PROVENANCE)
     try:
         return ModelSpec(**{**values, **_objects(values)})
-    except (AttributeError, TypeError, KeyError, ValueError) as e:
+    except ValueError as e:  # names the key
+        raise ModelError(str(e)) from e
+    except (AttributeError, TypeError, KeyError) as e:
         keys = "labels, inputs, outputs, limits, engine or golden"
         raise ModelError(f"malformed {keys} ({e!r})") from e
 

@@ -63,7 +63,7 @@ def baselines(
 def check_names(names: Sequence[str], known: Sequence[str]) -> None:
     """Raises UsageError for a name that is not `known`."""
     if unknown := [name for name in names if name not in known]:
-        there = f"there are {', '.join(known)}"
+        there = f"there are {', '.join(dict.fromkeys(known))}"
         raise UsageError(f"--baseline {unknown[0]}: no --engine has this name or kind; {there}")
 
 

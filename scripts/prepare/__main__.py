@@ -109,7 +109,7 @@ def command(
     a Hugging Face model folder, a PyTorch module given as module:factory, or an .onnx file. Several
     variants are made and compared with the source model; the fastest within the gate is taken, and
     report.md beside it tells of all."""
-    scenario = Scenario.read(text) if (text := flags.pop("tune")) else None
+    scenario = Scenario.read(text) if (text := flags.pop("tune")) is not None else None
     if scenario and tuning.is_model_directory(source):
         tuning.check_alone(source)
         _print(tuning.lines(Path(source), scenario, flags))

@@ -143,6 +143,8 @@ def _spec(**changes: Any) -> Any:
             "malformed labels, inputs, outputs, limits, engine or golden",
         ),
         (_spec(settings=[]), "'settings' must be an object, got list"),
+        (_spec(engine=[1]), "'engine' must be an object, got list"),
+        (_spec(engine={"threads": -1}), "model_spec.json: engine.threads must be an integer"),
         (_spec(files=["model.onnx"]), "'files' must be an object, got list"),
         (_spec(files={"model.onnx": 1}), "'files' must hold strings, got int"),
         (_spec(labels="abc"), "'labels' must be a list of strings, got str"),

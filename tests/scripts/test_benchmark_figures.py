@@ -14,6 +14,7 @@ from onnxferry.scripts.benchmark import figures, inputs, rounds, specs
 from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult, Round
 from onnxferry.scripts.benchmark.specs import EngineSpec, parse
 from onnxferry.scripts.benchmark.worker import LoadedEngine
+from onnxferry.system.errors import UsageError
 
 SETTINGS = BenchmarkSettings("text-classification")
 
@@ -96,6 +97,11 @@ def test_a_peer_is_the_fastest_of_its_kind_or_named() -> None:
     ]
     assert [m.spec.name for m in figures.baselines(found, ["pipeline", "a"], "sync")] == ["c", "a"]
     assert [m.spec.name for m in figures.baselines(found, [], "sync")] == ["a"]
+
+
+def test_a_baseline_that_takes_no_part_is_told_with_each_that_does() -> None:
+    with pytest.raises(UsageError, match=r"--baseline other: .*; there are onnxferry, torch$"):
+        figures.check_names(["other"], ["onnxferry", "torch", "onnxferry"])
 
 
 def test_percentiles_and_shares_by_hand() -> None:

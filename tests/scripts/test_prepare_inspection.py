@@ -100,6 +100,10 @@ def changed(**changes: Any) -> Spoil:
 
 MISTAKES: dict[str, tuple[Spoil, str]] = {
     "no configuration": (moved("config.json", "old.json"), "holds no config.json, so it is no fol"),
+    "a model directory": (
+        moved("config.json", "model_spec.json"),
+        "is a model directory, as prepare makes it: only --tune SCENARIO takes one",
+    ),
     "an adapter's folder": (
         moved("config.json", "adapter_config.json"),
         "an adapter.*give its base model as SOURCE",

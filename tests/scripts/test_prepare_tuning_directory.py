@@ -222,9 +222,10 @@ def test_a_model_directory_is_only_tuned(flags: list[str], said: str, tmp_path: 
     assert f"{said}{folder} is a model directory, which --tune changes in place" in result.output
 
 
-def test_a_wrong_scenario_is_told_before_anything_else(tmp_path: Path) -> None:
-    result = run(tmp_path / "nothing", "--tune", "fast")
-    assert result.exit_code == 2 and "--tune fast: expected latency, throughput" in result.output
+@pytest.mark.parametrize("text", ["fast", ""])
+def test_a_wrong_scenario_is_told_before_anything_else(text: str, tmp_path: Path) -> None:
+    result = run(tmp_path / "nothing", "--tune", text)
+    assert result.exit_code == 2 and f"--tune {text}: expected latency, throughput" in result.output
 
 
 def test_a_broken_model_directory_is_named(tmp_path: Path) -> None:

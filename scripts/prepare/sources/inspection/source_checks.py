@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scripts.prepare import disk_space
 from onnxferry.scripts.prepare.sources.hub.model_files import size
 from onnxferry.scripts.prepare.sources.huggingface import exporters
@@ -73,6 +74,8 @@ def _config(source: SourceFolder) -> Iterator[str]:
 def _rather(source: SourceFolder) -> str:
     if ADAPTER_CONFIG in source.files:
         return ", but an adapter: give its base model as SOURCE, and this folder with --adapter"
+    if SPEC_FILE in source.files:
+        return ", but is a model directory, as prepare makes it: only --tune SCENARIO takes one"
     return ", so it is no folder of a Hugging Face model"
 
 
