@@ -171,6 +171,7 @@ comma := ,
 
 benchmark: setup
 	@test -n "$(DATA)" -a -n "$(PEERS)" || { echo "give two folders: make benchmark DATA=DIR PEERS=DIR"; exit 2; }
+	@test -f "$(DATA)/squad-dev-v1.1.json" || { echo "DATA=$(DATA): holds no squad-dev-v1.1.json"; exit 2; }
 	$(MAKE) setup $(OTHER)
 	$(PEER_PYTHON) -m examples.servers.environments $(PEERS) $(LIBRARIES)
 	PEERS=$(abspath $(PEERS)) .venv-4/bin/python -m examples.benchmark
