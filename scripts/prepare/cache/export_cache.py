@@ -1,6 +1,7 @@
-"""What a run exported and verified, kept for runs with other flags: on BERT-base two fifths of
-their time. An entry holds the graph, what the source model and the graph answered, by what they
-were fed, and the answers of transformers' pipeline. What they are compared by is the flags' own.
+"""What a run exported and verified, kept for runs with other flags: up to two fifths of their
+time on BERT-base (docs/performance.md). An entry holds the graph, what the source model and the
+graph answered, by what they were fed, and the answers of transformers' pipeline. What they are
+compared by is the flags' own.
 
 Entries are folders below the cache folder, named by the hash of all that they depend on. Each
 appears whole or not at all, and is read only if its digests are right.
