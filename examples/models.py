@@ -119,7 +119,7 @@ def _ready(example: Example, out: Path) -> Path:
         return out
     stamp.unlink(missing_ok=True)
     err.print(f"[bold]prepare {example.name}[/bold]")
-    prepare(replace(example.options, name=example.name))
+    prepare(replace(example.options, name=example.name, no_cache=True))
     stamp.write_text(wanted)
     return out
 

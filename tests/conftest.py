@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     that. PyTorch gets one thread, before it is there: several wait for each other by spinning,
     which costs other test processes their core."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["ONNXFERRY_PREPARE_CACHE_GB"] = "0"  # what a user's runs keep is theirs
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # on a busy machine nothing is too slow

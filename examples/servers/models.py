@@ -59,7 +59,7 @@ def prepared(source: Path, folder: Path, *, precision: str, task: str) -> None:
     variant = "fp32-optimised" if precision == "fp32" else None
     model = {"name": folder.parent.name, "task": task, "precision": precision}
     options = Options(str(source), folder, variant=variant, **model)
-    prepare(replace(options, max_metric_drop=1.0, min_agreement=0.0))
+    prepare(replace(options, no_cache=True, max_metric_drop=1.0, min_agreement=0.0))
 
 
 def graph_for_optimum(served: Path, optimum: Path, folder: Path) -> None:

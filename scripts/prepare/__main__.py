@@ -67,6 +67,7 @@ EXPORTER_HELP = (
 FILE_HELP = "Which .onnx file of SOURCE, where it holds several."
 DRY_HELP = "Say what would be made, and make nothing."
 TEST_HELP = "Run the whole way on a copy of the model with two layers and random weights."
+NO_CACHE_HELP = "Export and verify anew, and keep nothing for the next run."
 TUNE_HELP = (
     "Search the engine options that are fastest on this host, in under two minutes:"
     f" {FORM}. SOURCE may be a model directory, which is then tuned in place."
@@ -99,6 +100,7 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
 @click.option("--exporter", default=TORCH, help=EXPORTER_HELP)
 @click.option("--file", help=FILE_HELP)
+@click.option("--no-cache", is_flag=True, help=NO_CACHE_HELP)
 @click.option("--tune", metavar="SCENARIO", help=TUNE_HELP)
 @click.option("--dry-run", is_flag=True, help=DRY_HELP)
 @click.option("--test", is_flag=True, help=TEST_HELP)

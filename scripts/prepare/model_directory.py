@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +18,11 @@ from onnxferry.system.hashes import sha256
 
 EXPORT_TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "peft")
 TOOLS = (*EXPORT_TOOLS, "onnx", "onnxruntime", "tokenizers")
+KEYED_TOOLS = (
+    *TOOLS,
+    *("numpy", "onnx-ir", "onnxscript", "pillow", "safetensors", "sentence-transformers"),
+    *("sentencepiece", "torchvision"),
+)
 
 
 def described(spec: ModelSpec, folder: Path) -> ModelSpec:
@@ -33,6 +40,17 @@ def described(spec: ModelSpec, folder: Path) -> ModelSpec:
     return replace(spec, opset=opset, ir_version=ir_version)
 
 
+def write_graph(export: Callable[[Path], None], folder: Path) -> None:
+    """Write what `export` writes into `folder`, its weights beside it."""
+    from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
+
+    raw = folder.with_name("raw")
+    raw.mkdir()
+    export(raw / MODEL_FILE)
+    onnx_file_io.copy(raw / MODEL_FILE, folder / MODEL_FILE)
+    shutil.rmtree(raw)
+
+
 def write_spec(spec: ModelSpec, folder: Path) -> None:
     """Write model_spec.json into `folder`."""
     (folder / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
@@ -43,10 +61,10 @@ def graph_bytes(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.glob(f"{MODEL_FILE}*"))
 
 
-def tool_versions() -> dict[str, str]:
-    """Those of TOOLS that are installed."""
+def tool_versions(tools: Sequence[str] = TOOLS) -> dict[str, str]:
+    """Those that are installed."""
     found: dict[str, str] = {}
-    for name in TOOLS:
+    for name in tools:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

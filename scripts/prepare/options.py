@@ -61,6 +61,7 @@ class Options:
     file: str | None = None
     dry_run: bool = False
     test: bool = False
+    no_cache: bool = False
     folder: Path | None = None  # no flag: the model folder that an .onnx source was found in
 
     @property

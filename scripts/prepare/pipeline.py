@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
 from onnxferry.scripts.prepare import disk_space, estimate, model_directory, staging
 from onnxferry.scripts.prepare.asked import asked
+from onnxferry.scripts.prepare.cache.export_cache import ExportCache, cache_of
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, VariantBuilder
@@ -75,6 +75,7 @@ class PrepareContext:
     source: ModelSource = field(init=False)
     has_model: bool = field(init=False)  # the source is another runtime's
     table: VariantTable = field(init=False)
+    cache: ExportCache = field(init=False)
     exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
@@ -131,6 +132,7 @@ def _load(context: PrepareContext, table: VariantTable | None, source: ModelSour
     from onnxferry.scripts.prepare.variants.table import SHIPPED
 
     context.source = source or loader.load(context.options)
+    context.cache = ExportCache(None) if source else cache_of(context.options, context.asked)
     vocabulary.check(context.source)
     context.has_model = context.source.run is not None
     context.table = table or SHIPPED
@@ -138,17 +140,13 @@ def _load(context: PrepareContext, table: VariantTable | None, source: ModelSour
 
 
 def _export(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
-
-    source, folder, raw = context.source, context.work / "exported", context.work / "raw"
+    source, folder = context.source, context.work / "exported"
     folder.mkdir()
-    with console.stage("export"):
-        raw.mkdir()
-        source.export(raw / MODEL_FILE)
-        onnx_file_io.copy(raw / MODEL_FILE, folder / MODEL_FILE)
-        shutil.rmtree(raw)
-        if source.tokenizer:
-            (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
+    if not context.cache.take(folder):
+        with console.stage("export"):
+            model_directory.write_graph(source.export, folder)
+    if source.tokenizer:
+        (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
     weights = model_directory.graph_bytes(folder)
     disk_space.check(context.options, weights, done=disk_space.EXPORTED)
     record = {**source.record, **context.origin}
@@ -212,14 +210,16 @@ def _verify(context: PrepareContext) -> None:
     if context.cpu.mismatch:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
     graph = GraphRun(context.exported)
+    context.cache.restore(source.run, graph.known)
     reference = ReferenceModel(spec, graph, source.run)
     bounds = context.criteria.bounds(FP32)
     with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
         evaluator = Evaluator(reference, inputs, data, graphs={context.exported: graph})
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
     _tell_time(estimate.after(options, context.evaluator), " more")
-    context.pipeline = PipelineReference(source)
+    context.pipeline = PipelineReference(source, context.cache.answers)
     context.pipeline_figures = context.pipeline.compare(spec, graph, inputs, bounds)
+    context.cache.keep(context.exported, options)
     context.source = replace(source, export=_gone, run=None, pipeline=None)
     reference.let_go()
     context.pipeline.let_go()

@@ -55,6 +55,7 @@ def _small(found: Inspection, folder: Path) -> tuple[Options, str]:
         task=source.task,
         adapter=folder / "adapter" if options.adapter else None,
         limit=min(options.limit or _ITEMS, _ITEMS),
+        no_cache=True,
         min_agreement=0.0,  # random weights agree by chance
         max_metric_drop=1.0,
     )

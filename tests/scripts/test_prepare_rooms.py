@@ -13,7 +13,7 @@ import onnxferry.scripts.prepare as package
 
 ROOT = Path(package.__file__).parent
 NAME = "onnxferry.scripts.prepare"
-ROOMS = ("sources", "variants", "verification", "selection", "report")
+ROOMS = ("sources", "variants", "verification", "selection", "report", "cache")
 # what every room may import
 FIRST = ("hub_id", "options", "onnx_file_io", "disk_space", "model_directory")
 # what no room may import

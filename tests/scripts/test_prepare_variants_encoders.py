@@ -114,7 +114,7 @@ def test_all_linear_layers_become_int8_and_answer_much_as_before(made: Made) -> 
     assert made_int8 == len(linear_layers(before)) == LAYERS.get(made.name, 14) and not (
         linear_layers(after)
     )
-    assert not {"BiasGelu", "Gelu"}.intersection(kinds)
+    assert "BiasGelu" not in kinds
     given = feeds(made.source, tokens=24, seed=99)
     want, got = made.answer(made.source, given), made.answer(made.int8, given)
     assert np.abs(want - got).mean() < 0.3 * np.abs(want).mean()

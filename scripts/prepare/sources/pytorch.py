@@ -78,6 +78,11 @@ def export(
         torch.onnx.export(module, tensors, str(path), opset_version=opset, dynamo=False, **names)
 
 
+def threads() -> int:
+    """How many share one operation."""
+    return int(torch.get_num_threads())
+
+
 def named_outputs(module: torch.nn.Module, feeds: Feeds) -> tuple[str, ...]:
     """The names of what `module` returns for `feeds`: its mapping's, else output, or output_0 and
     so on. Raises PrepareError when it returns no tensors."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,17 +18,23 @@ class GraphRun:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.batch_dependent = batch_dependent(folder / MODEL_FILE)
-        self.seconds = 0.0  # that it ran
         self._session: Session | None = None
-        self._known = KnownOutputs(self._answer)
+        self.known = KnownOutputs(lambda feeds, _: self._loaded().run(feeds))
 
     def __call__(self, feeds: Feeds, outputs: Sequence[str] = ()) -> list[Array]:
         """See RunModel. Raises ModelError where the graph cannot be loaded."""
-        return self._known(feeds, ())
+        if not self.knows(feeds):
+            self.load()  # is not of the time that a run takes
+        return self.known(feeds, ())
+
+    @property
+    def seconds(self) -> float:
+        """That it ran."""
+        return self.known.seconds
 
     def knows(self, feeds: Feeds) -> bool:
         """Whether it has answered these feeds."""
-        return self._known.knows(feeds, ())
+        return self.known.knows(feeds, ())
 
     def load(self) -> None:
         """Raises ModelError where ONNX Runtime refuses the graph."""
@@ -38,12 +43,6 @@ class GraphRun:
     def let_go(self) -> None:
         """Free the graph; what it has answered stays known."""
         self._session = None
-
-    def _answer(self, feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
-        session, began = self._loaded(), time.perf_counter()
-        found = session.run(feeds)
-        self.seconds += time.perf_counter() - began
-        return found
 
     def _loaded(self) -> Session:
         if self._session is None:

@@ -142,12 +142,13 @@ def _in_full(task: str) -> str:
 
 
 class PipelineReference:
-    """transformers' pipeline over the source model, asked each question once."""
+    """transformers' pipeline over the source model, asked each question once. `known`: its answers
+    by the question, those of an earlier run included."""
 
-    def __init__(self, source: ModelSource) -> None:
+    def __init__(self, source: ModelSource, known: dict[str, Any] | None = None) -> None:
         self._ask = source.pipeline() if source.pipeline and source.task in RECIPES else None
         self._there = self._ask is not None
-        self._known: dict[str, Any] = {}
+        self._known = {} if known is None else known
 
     def let_go(self) -> None:
         """Drop the source model; from here on only what was asked is known."""
