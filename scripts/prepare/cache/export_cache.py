@@ -104,10 +104,11 @@ class ExportCache:
 
     def keep(self, exported: Path, options: Options) -> None:
         """Keep the verified graph in the folder `exported` and all answers, if there is room. What
-        hinders that is told, and ends nothing."""
+        hinders that is told, and ends nothing. The models themselves are let go."""
+        runs, self._runs = self._runs, {}
         if self._folder is None:
             return
-        outputs = {name: run.kept() for name, run in self._runs.items()}
+        outputs = {name: run.kept() for name, run in runs.items()}
         answers = {key: value for key, value in self.answers.items() if _is_data(value)}
         if self._taken and sum(map(len, outputs.values())) + len(answers) <= self._taken:
             return
