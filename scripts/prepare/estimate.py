@@ -20,6 +20,7 @@ from onnxferry.scripts.prepare.sources.settings.image_settings import is_image_t
 from onnxferry.scripts.prepare.sources.user_inputs import samples
 from onnxferry.scripts.prepare.verification.eval_set import CALIBRATION, LIMIT, LIMITS
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
+from onnxferry.system import console
 
 LEAST = 30.0  # seconds; less is not worth a word
 CHARACTERS = 4.5  # of a token
@@ -77,6 +78,12 @@ def operations_a_second(size: int = 1024, times: int = 3) -> float:
         matrix @ matrix
         seconds.append(time.perf_counter() - began)
     return 2 * size**3 / min(seconds)
+
+
+def tell(seconds: float | None, more: str) -> None:
+    """Print what `told` says, if it says anything."""
+    if text := told(seconds, more):
+        console.err.print(f"    {text}", style="dim", markup=False)
 
 
 def told(seconds: float | None, more: str = "") -> str | None:

@@ -97,7 +97,7 @@ def prepare(
         inspected = inspect(options)
         for note in inspected.notes:
             console.err.print(note, style="yellow", markup=False)
-        _tell_time(estimate.before(inspected), ", more where mixed precision is needed")
+        estimate.tell(estimate.before(inspected), ", more where mixed precision is needed")
     found = resolved(options)
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
@@ -216,7 +216,7 @@ def _verify(context: PrepareContext) -> None:
     with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
         evaluator = Evaluator(reference, inputs, data, graphs={context.exported: graph})
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
-    _tell_time(estimate.after(options, context.evaluator), " more")
+    estimate.tell(estimate.after(options, context.evaluator), " more")
     context.pipeline = PipelineReference(source, context.cache.answers)
     context.pipeline_figures = context.pipeline.compare(spec, graph, inputs, bounds)
     context.cache.keep(context.exported, options)
@@ -225,11 +225,6 @@ def _verify(context: PrepareContext) -> None:
     context.pipeline.let_go()
     del source
     gc.collect()  # modules refer to each other
-
-
-def _tell_time(seconds: float | None, more: str) -> None:
-    if text := estimate.told(seconds, more):
-        console.err.print(f"    {text}", style="dim", markup=False)
 
 
 def _gone(path: Path) -> None:

@@ -22,6 +22,15 @@ def prove(folder: Path) -> None:
     tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
 
 
+def with_successor(folder: Path) -> tuple[Path, Path]:
+    """A model directory below `folder`, and another whose answer differs as its successor."""
+    first, successor = (tiny.question_answering(folder / name) for name in ("first", "successor"))
+    tiny.span_graph(successor / "model.onnx", {"1946": (4, 4)})
+    for each in (first, successor):
+        prove(each)
+    return first, successor
+
+
 def proved_versions(
     target: str, folders: pytest.TempPathFactory, *, named: bool = False
 ) -> dict[str, Bundle]:

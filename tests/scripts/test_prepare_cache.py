@@ -132,6 +132,18 @@ def test_what_is_asked_more_joins_the_entry(tmp_path: Path, entries: object) -> 
         again.keep(exported, options)
 
 
+def test_weights_have_no_hard_links(tmp_path: Path, entries: object) -> None:
+    """Which onnx.load refuses, of a model directory too."""
+    cache, target = entry(tmp_path, "a", 100), tmp_path / "target"
+    asked_once(cache, 3)
+    cache.keep(tmp_path / "exported-a", Options("", tmp_path / "out"))
+    target.mkdir()
+    assert export_cache.ExportCache(tmp_path / "prepare" / "a").take(target)
+    graphs = [*tmp_path.rglob("model.onnx")]
+    assert len(graphs) == 3
+    assert {path.stat().st_nlink for path in graphs} == {1}
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "outputs.npz", "answers.json", "digests.json"])
 def test_a_damaged_entry_is_told_and_made_anew(
     name: str, tmp_path: Path, entries: object, capsys: pytest.CaptureFixture[str]
@@ -142,7 +154,6 @@ def test_a_damaged_entry_is_told_and_made_anew(
     cache.keep(exported, options)
     path, target = tmp_path / "prepare" / "a" / name, tmp_path / "target"
     whole = path.read_bytes()
-    path.unlink()  # the model directory's own file is the same one
     path.write_bytes(whole[: len(whole) // 2])
     target.mkdir()
     capsys.readouterr()

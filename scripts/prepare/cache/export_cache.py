@@ -89,7 +89,7 @@ class ExportCache:
         earlier = stored_outputs.read(folder / _OUTPUTS)
         answers = json.loads((folder / _ANSWERS).read_text(encoding="utf-8"))
         for path in folder.glob(f"{MODEL_FILE}*"):
-            _link(path, target / path.name)
+            shutil.copyfile(path, target / path.name)
         os.utime(folder / _DIGESTS)  # it is used: others go first
         self._earlier, self.answers = earlier, answers
         self._taken = sum(map(len, earlier.values())) + len(answers)
@@ -116,10 +116,13 @@ class ExportCache:
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".lock", timeout=_WAIT):
-                new = root / ".new"  # of a killed run, too: the lock is ours
-                shutil.rmtree(new, ignore_errors=True)
-                _write(new, exported, outputs, answers)
-                _publish(new, self._folder, options)
+                new = root / ".new"
+                shutil.rmtree(new, ignore_errors=True)  # of a killed run: the lock is ours
+                try:
+                    _write(new, exported, outputs, answers)
+                    _publish(new, self._folder, options)
+                finally:
+                    shutil.rmtree(new, ignore_errors=True)
         except OSError as e:
             _not_kept(root, str(e))
 
@@ -130,9 +133,10 @@ def _write(
     outputs: Mapping[str, Mapping[str, RunOutputs]],
     answers: Mapping[str, Any],
 ) -> None:
+    """Copies: of hard links, which the model directory would then be, onnx.load refuses weights."""
     new.mkdir()
     for path in exported.glob(f"{MODEL_FILE}*"):
-        _link(path, new / path.name)
+        shutil.copyfile(path, new / path.name)
     stored_outputs.write(new / _OUTPUTS, outputs)
     (new / _ANSWERS).write_text(json.dumps(answers), encoding="utf-8")
     digests = {path.name: sha256(path) for path in new.iterdir()}
@@ -142,16 +146,15 @@ def _write(
 def _publish(new: Path, folder: Path, options: Options) -> None:
     """Move the entry `new` to `folder`, and the least recently used out beyond the limit."""
     size, root = _size(new), folder.parent
+    if size > limit():
+        return _not_kept(root, f"{disk_space.gb(size)} are over {LIMIT}")
     weights = sum(path.stat().st_size for path in new.glob(f"{MODEL_FILE}*"))
     shutil.rmtree(folder, ignore_errors=True)
     others = sorted((path for path in root.glob("[!.]*") if path.is_dir()), key=_used)
     while others and size + sum(map(_size, others)) > limit():
         shutil.rmtree(others.pop(0), ignore_errors=True)
-    short = disk_space.free(root) < disk_space.needed(options, weights, disk_space.EXPORTED)
-    if short or size > limit():
-        shutil.rmtree(new)
-        why = "the disk is short of room" if short else f"{disk_space.gb(size)} are over {LIMIT}"
-        return _not_kept(root, why)
+    if disk_space.free(root) < disk_space.needed(options, weights, disk_space.EXPORTED):
+        return _not_kept(root, "the disk is short of room")
     new.rename(folder)
     return None
 
@@ -168,14 +171,6 @@ def _size(folder: Path) -> int:
 def _used(folder: Path) -> float:
     path = folder / _DIGESTS
     return path.stat().st_mtime if path.exists() else 0.0
-
-
-def _link(path: Path, target: Path) -> None:
-    """Weights are on the disk once, where they can be."""
-    try:
-        os.link(path, target)
-    except OSError:  # another disk, or one without hard links
-        shutil.copyfile(path, target)
 
 
 def _is_data(answer: Any) -> bool:

@@ -25,6 +25,7 @@ from onnxferry.scripts.prepare.variants.onnx_graph import (
     is_matrix,
     new_node,
     operand,
+    prepend,
     weight,
 )
 from onnxferry.scripts.prepare.variants.subgraph import run
@@ -165,15 +166,11 @@ def _single_query(
     for i, name in enumerate(("query", "key", "value")):
         own = add_weight(node, f"{node.name}/{name}", weights[:, i * width : (i + 1) * width])
         source = x if i else _first(x, part, firsts)
-        layer = new_node("MatMul", [source, own], f"{node.name}/{name}/MatMul")
-        node.prepend(layer)
-        projected += layer.outputs
+        projected += prepend(node, "MatMul", [source, own], f"{node.name}/{name}/MatMul")
     inputs = [*projected, bias, *([mask] if mask else [])]
     heads, name = node.attributes.get_int("num_heads"), f"{node.name}_first"
-    made = ir.node(
-        "MultiHeadAttention", inputs, {"num_heads": heads}, domain=MICROSOFT,
-        outputs=[ir.val(name)], name=name,
-    )  # fmt: skip
+    made = new_node("MultiHeadAttention", inputs, name, num_heads=heads)
+    made.domain = MICROSOFT
     node.prepend(made)
     return made.outputs[0]
 

@@ -19,7 +19,7 @@ class GraphRun:
         self.folder = folder
         self.batch_dependent = batch_dependent(folder / MODEL_FILE)
         self._session: Session | None = None
-        self.known = KnownOutputs(lambda feeds, _: self._loaded().run(feeds))
+        self.known = KnownOutputs(lambda feeds, _: self.load().run(feeds))
 
     def __call__(self, feeds: Feeds, outputs: Sequence[str] = ()) -> list[Array]:
         """See RunModel. Raises ModelError where the graph cannot be loaded."""
@@ -36,15 +36,12 @@ class GraphRun:
         """Whether it has answered these feeds."""
         return self.known.knows(feeds, ())
 
-    def load(self) -> None:
-        """Raises ModelError where ONNX Runtime refuses the graph."""
-        self._loaded()
+    def load(self) -> Session:
+        """The graph, which is loaded once. Raises ModelError where ONNX Runtime refuses it."""
+        if self._session is None:
+            self._session = Session(self.folder / MODEL_FILE)
+        return self._session
 
     def let_go(self) -> None:
         """Free the graph; what it has answered stays known."""
         self._session = None
-
-    def _loaded(self) -> Session:
-        if self._session is None:
-            self._session = Session(self.folder / MODEL_FILE)
-        return self._session

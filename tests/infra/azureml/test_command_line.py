@@ -31,7 +31,7 @@ from tests.fakes.azure.providers.machinelearning import (
     MachineLearning,
 )
 from tests.infra.azureml.conftest import NAME, QUICK, config
-from tests.infra.proved import prove
+from tests.infra.proved import with_successor
 
 pytestmark = pytest.mark.host
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -42,14 +42,7 @@ Command = Callable[..., str]
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A tiny model, and another as its successor."""
-    first, successor = (
-        tiny.question_answering(tmp_path_factory.mktemp("models") / name)
-        for name in ("first", "successor")
-    )
-    tiny.span_graph(successor / "model.onnx", {"1946": (4, 4)})
-    for folder in (first, successor):
-        prove(folder)
-    return first, successor
+    return with_successor(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

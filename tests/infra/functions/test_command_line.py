@@ -20,7 +20,7 @@ from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.infra.functions.azure_account import APP, GROUP, QUICK, AzureAccount, quiet
-from tests.infra.proved import prove
+from tests.infra.proved import with_successor
 
 pytestmark = pytest.mark.host
 SOCKETS = True
@@ -32,14 +32,7 @@ Command = Callable[..., str]
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A tiny model, and another as its successor."""
-    first, successor = (
-        tiny.question_answering(tmp_path_factory.mktemp("models") / name)
-        for name in ("first", "successor")
-    )
-    tiny.span_graph(successor / "model.onnx", {"1946": (4, 4)})
-    for folder in (first, successor):
-        prove(folder)
-    return first, successor
+    return with_successor(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
