@@ -8,7 +8,7 @@ What stands above the line MARK in a page is written by hand and stays.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from onnxferry.cli import cli
 from onnxferry.infra.config import TABLES
+from onnxferry.infra.nested_tables import tables_in, tags_of
 from onnxferry.scripts.benchmark.server.__main__ import command as servers
 from onnxferry.system.options import LOGGING
 
@@ -90,13 +91,28 @@ def _choices(option: click.Option, context: click.Context) -> str:
 
 
 def _table(name: str, model: type[BaseModel]) -> str:
+    """A table's section, then those of the tables in it."""
+    inner = {key: tables_in(field) for key, field in model.model_fields.items()}
+    parts = [f"## {name}\n\n{_line(model.__doc__)}\n\n{_keys(model, inner)}"]
+    for key, tables in inner.items():
+        parts += [_inner(f"{name}.{key}", table, tags_of(table)) for table in tables]
+    return "\n".join(parts)
+
+
+def _inner(name: str, model: type[BaseModel], tags: tuple[str, ...]) -> str:
+    chosen = f', mode = "{tags[0]}"' if tags else ""
+    return f"### {name}{chosen}\n\n{_line(model.__doc__)}\n\n{_keys(model, {})}"
+
+
+def _keys(model: type[BaseModel], inner: Mapping[str, Collection[Any]]) -> str:
     schema = model.model_json_schema()
     rows = [("key", "type", "meaning", "default")]
     for key, found in schema["properties"].items():
         required = key in schema.get("required", ())
         default = "required" if required else _value(found.get("default"))
-        rows.append((f"`{key}`", _type(found), found.get("description", ""), default))
-    return f"## {name}\n\n{_line(model.__doc__)}\n\n{_markdown(rows)}"
+        kind = "table, below" if inner.get(key) else _type(found)
+        rows.append((f"`{key}`", kind, found.get("description", ""), default))
+    return _markdown(rows)
 
 
 def _type(schema: dict[str, Any]) -> str:
@@ -105,8 +121,8 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if found := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return " or ".join(f"`{value}`" for value in found)
     bounds = [f"{word} {schema[key]:g}" for key, word in BOUNDS.items() if key in schema]
     return " ".join([WORDS.get(schema["type"], schema["type"]), " and ".join(bounds)]).strip()
 

@@ -7,16 +7,18 @@ have no place here: the clouds' own sign-in holds them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic
 from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from onnxferry.infra import environment_variables as variables
 from onnxferry.infra.config_texts import put
+from onnxferry.infra.nested_tables import Model, by_variable, keys, tables_in, tags_of
 from onnxferry.infra.target_tables import AzureML, Functions, MLflow, SageMaker, Table
 from onnxferry.scripts.model_table import ModelTable, read_toml
 from onnxferry.system.errors import UsageError
@@ -102,7 +104,7 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
     for name, value in sorted(environment.items()):
         table, _, key = name.removeprefix(variables.PREFIX).lower().partition("_")
         if name.startswith(variables.PREFIX) and table in TABLES and key:
-            found[f"{table}.{key}"] = value
+            found[f"{table}.{by_variable((TABLES[table],), key)}"] = value
     return found
 
 
@@ -112,22 +114,47 @@ def _variable(path: str) -> str:
 
 def _mistake(error: ErrorDetails, file: Path, origins: Mapping[str, str]) -> str:
     """What is wrong with one key, and where it was set."""
-    table, key, *_ = (*map(str, error["loc"]), "")
-    path = ".".join(map(str, error["loc"]))
+    path, known, field = _place(error["loc"])
     if error["type"] == "missing":
         ways = f"in {file}, as {_variable(path)} or with --set {path}=..."
         return f"{path}: needed, and not set; set it {ways}"
     start = f"{path} ({_origin(path, origins, file)})"
-    known = (TABLES[table] if key else ALL).model_fields
     if error["type"] == "extra_forbidden":
-        return f"{start}: no such key; known: {', '.join(sorted(known))}"
+        return f"{start}: no such key; known: {', '.join(sorted(known))}{_elsewhere(path)}"
     if error["type"] == variables.PROBLEM:
         return f"{start}: {error['msg']}"
-    field = known.get(key)
     meaning = f" [{' '.join((field.description or '').split())}]" if field else ""
     like = field.examples if field and error["type"] == "string_pattern_mismatch" else None
     said = f"expected one like {like[0]}" if like else error["msg"]
     return f"{start}: {said}; got {error['input']!r:.80}{meaning}"
+
+
+def _place(loc: Iterable[int | str]) -> tuple[str, Iterable[str], FieldInfo | None]:
+    """Of a mistake: the path of its key, the keys known beside that, and what the key, or the one
+    that holds it, is. The tag of a table that is one of several is in `loc`, and in no path."""
+    path, known, field = list[str](), dict[str, FieldInfo](), None
+    tables: Sequence[Model] = (ALL,)
+    for part in map(str, loc):
+        if tagged := [table for table in tables if part in tags_of(table)]:
+            tables = tagged
+            continue
+        path.append(part)
+        if tables:
+            known = {name: f for table in tables for name, f in table.model_fields.items()}
+            field = known.get(part)
+            tables = tables_in(field) if field else ()
+    return ".".join(path), known, field
+
+
+def _elsewhere(path: str) -> str:
+    """Where in the same target's table there is a key of that name."""
+    table, _, key = path.partition(".")
+    if table not in TABLES:
+        return ""
+    name = key.rpartition(".")[2]
+    found = (".".join((table, *one.path)) for one in keys((TABLES[table],)) if one.path[-1] == name)
+    others = [one for one in found if one != path]
+    return f". There is {' and '.join(others)}" if others else ""
 
 
 def _origin(path: str, origins: Mapping[str, str], file: Path) -> str:

@@ -4,39 +4,50 @@ pydantic does not see it by itself."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from onnxferry.infra.nested_tables import Key, Model, fields_of
 
-Tables = Mapping[str, type[BaseModel]]
+Tables = Mapping[str, Model]
 
 
 def put(data: dict[str, Any], tables: Tables, path: str, text: str) -> None:
-    """Lay a setting over what the file says: "functions.location", or "functions.tags.team" for one
-    entry of a table in a table; the others stay. A text for a table as a whole takes its place."""
-    table, key, *entry = path.split(".", 2)
+    """Lay a setting over what the file says: "functions.location", "sagemaker.serving.mode" for a
+    table in a table, or "functions.tags.team" for one entry of a table of texts; the others stay. A
+    text for a table as a whole takes its place."""
+    table, _, key = path.partition(".")
     inside = data.setdefault(table, {})
-    if not isinstance(inside, dict):
-        return
-    if entry and _kind(tables, table, key) is dict:
+    if isinstance(inside, dict):
+        _lay(inside, (tables[table],) if table in tables else (), key, text)
+
+
+def _lay(inside: dict[str, Any], tables: Sequence[Model], path: str, text: str) -> None:
+    key, _, entry = path.partition(".")
+    found = Key((key,), fields_of(tables, key))
+    if entry and found.tables:
+        below = inside.setdefault(key, {})
+        if isinstance(below, dict):
+            _lay(below, found.tables, entry, text)
+    elif entry and dict in _kinds(found):
         entries = inside.get(key, {})
-        inside[key] = {**entries, entry[0]: text} if isinstance(entries, dict) else entries
+        inside[key] = {**entries, entry: text} if isinstance(entries, dict) else entries
     else:
-        inside[".".join((key, *entry))] = _meant(tables, table, key, text)
+        inside[path] = _meant(found, text)
 
 
-def _meant(tables: Tables, table: str, key: str, text: str) -> Any:
-    if (kind := _kind(tables, table, key)) in _MEANT:
-        return _MEANT[kind](text)
-    field = tables[table].model_fields.get(key) if table in tables else None
-    choices = {str(choice): choice for choice in get_args(field.annotation)} if field else {}
+def _meant(key: Key, text: str) -> Any:
+    for kind in _kinds(key):
+        if kind in _MEANT:
+            return _MEANT[kind](text)
+    choices = {str(one): one for field in key.fields for one in get_args(field.annotation)}
     return choices.get(text, text)
 
 
-def _kind(tables: Tables, table: str, key: str) -> Any:
-    field = tables[table].model_fields.get(key) if table in tables else None
-    return get_origin(field.annotation) if field else None
+def _kinds(key: Key) -> list[Any]:
+    """What the values of a key are made of; a table's is a dict."""
+    own = [dict] if key.tables else []
+    return [*own, *(get_origin(field.annotation) for field in key.fields)]
 
 
 def _entries(text: str) -> Any:

@@ -4,6 +4,7 @@ instance type."""
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from onnxferry.infra.prices.estimate import CostEstimate, CostLine
 from onnxferry.infra.prices.pricing import HOURS, Asked, priced
@@ -16,7 +17,8 @@ _NOT_COUNTED = "Not counted: what runs beside it while a version is changed, sto
 def estimate(asked: Asked[SageMaker | AzureML]) -> CostEstimate:
     """For the instances that will run, which somebody may have scaled, all month."""
     settings, count = asked.settings, asked.count
-    kind = settings.instance_type
+    serving: Any = getattr(settings, "serving", settings)
+    kind = serving.instance_type
     hours = Decimal(HOURS * count)
     kept = getattr(settings, "keep_previous", False)
     line = CostLine(kind, kind, "hours", (hours, hours * 2 if kept else hours))

@@ -10,10 +10,9 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.sagemaker.image import image
 from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names, tags
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
+from onnxferry.infra.sagemaker.variants import production_variants
+from onnxferry.infra.target_tables.sagemaker import SageMaker, Serverless
 from onnxferry.scoring.manifest import ModelSpec
-
-# to fetch and unpack a large package, and to load the model before the first health check
-_START_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -91,23 +90,29 @@ def _model(names: Names, version: str, uri: str, url: str) -> dict[str, Any]:
     variables = {**names.settings.environment, "SAGEMAKER_PROGRAM": "inference.py"}
     container = {"Environment": variables, "Image": uri, "ModelDataUrl": url}
     content = {"PrimaryContainer": container, "ExecutionRoleArn": names.role_arn}
+    content |= network(names.settings)
     return {"ModelName": names.of(version, content), **content, "Tags": names.tags(version)}
 
 
 def _config(names: Names, version: str, model: str) -> dict[str, Any]:
-    """CreateEndpointConfig. Another serving mode is another variant here."""
-    variant = {
-        "VariantName": "AllTraffic",
-        "ModelName": model,
-        "InstanceType": names.settings.instance_type,
-        "InitialInstanceCount": names.settings.instance_count,
-        "InitialVariantWeight": 1.0,
-        "ModelDataDownloadTimeoutInSeconds": _START_SECONDS,
-        "ContainerStartupHealthCheckTimeoutInSeconds": _START_SECONDS,
+    """CreateEndpointConfig."""
+    content: dict[str, Any] = {"ProductionVariants": production_variants(names.settings, model)}
+    if names.settings.kms_key and not isinstance(names.settings.serving, Serverless):
+        content["KmsKeyId"] = names.settings.kms_key
+    name = names.of(version, content)
+    return {"EndpointConfigName": name, **content, "Tags": names.tags(version)}
+
+
+def network(settings: SageMaker) -> dict[str, Any]:
+    """What CreateModel says of the containers' connections."""
+    if isinstance(settings.serving, Serverless):  # which has neither
+        return {}
+    given = settings.network
+    vpc = {"Subnets": list(given.subnets), "SecurityGroupIds": list(given.security_groups)}
+    return {
+        "EnableNetworkIsolation": given.isolation,
+        **({"VpcConfig": vpc} if given.subnets else {}),
     }
-    name = names.of(version, variant)
-    content = {"ProductionVariants": [variant], "Tags": names.tags(version)}
-    return {"EndpointConfigName": name, **content}
 
 
 def bucket(names: Names) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _INSTALLATION = re.compile(
     r"No matching distribution|Could not find a version|ResolutionImpossible|pip install"
 )
 _NEXT: Mapping[type[CloudError], str] = {
-    QuotaExceeded: "run again later, or set another sagemaker.instance_type or region",
+    QuotaExceeded: "run again later, or set another sagemaker.serving.instance_type or region",
     PublishFailed: "run the same command again, the package is uploaded anew; a given role needs"
     " s3:GetObject on it",
     NotFound: "set sagemaker.image to one that the role may pull in this region, or leave it out",
@@ -59,7 +59,7 @@ def refused_scaling(endpoint: str) -> str:
         f"endpoint {endpoint} is autoscaled, and SageMaker does not change its instance type. Note"
         f" the policy (aws application-autoscaling describe-scaling-policies {resource}),"
         f" run: aws application-autoscaling deregister-scalable-target {resource} {dimension},"
-        " deploy, and register it again; or leave sagemaker.instance_type as it was"
+        " deploy, and register it again; or leave sagemaker.serving.instance_type as it was"
     )
 
 

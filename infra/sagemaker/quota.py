@@ -35,7 +35,7 @@ def _lacking(
             f"{name}: {float(str(quota['Value'])):g} are allowed in {names.region}, {others} serve"
             f" other endpoints, and this needs {fleet.count} at a time. Ask for more (aws"
             f" service-quotas request-service-quota-increase --service-code sagemaker {more}"
-            f" --region {names.region}), or set another sagemaker.instance_type"
+            f" --region {names.region}), or set another sagemaker.serving.instance_type"
         )
 
 

@@ -210,5 +210,5 @@ def notes(state: CurrentState, wanted: Variant) -> tuple[str, ...]:
     there, will = configured(wanted), will_run(state, wanted)
     if there.count == will.count:
         return ()
-    said = f"sagemaker.instance_count says {there.count}, and has not changed"
+    said = f"sagemaker.serving.instance_count says {there.count}, and has not changed"
     return (f"The number of instances stays {will.count}: {said} since the last deployment.",)

@@ -10,8 +10,10 @@ from jsonschema import Draft202012Validator
 
 from onnxferry.infra import config
 from onnxferry.infra.config import load, settings_of
+from onnxferry.infra.nested_tables import keys
 from onnxferry.infra.starter import init
 from onnxferry.infra.target_tables import SageMaker
+from onnxferry.infra.target_tables.sagemaker import RealTime
 from onnxferry.scripts.model_table import ModelTable
 from onnxferry.system.errors import UsageError
 
@@ -23,7 +25,8 @@ SCHEMA = Path(config.__file__).with_name("deploy.schema.json")
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "deploy.toml"
     path.write_text(
-        '[model]\nname = "squad"\n[sagemaker]\nregion = "eu-west-1"\ninstance_count = 2\n'
+        '[model]\nname = "squad"\n[sagemaker]\nregion = "eu-west-1"\n'
+        "serving = {instance_count = 2}\n"
     )
     return path
 
@@ -31,11 +34,12 @@ def file(tmp_path: Path) -> Path:
 def test_flags_over_environment_over_file(file: Path) -> None:
     environment = {
         "ONNXFERRY_SAGEMAKER_REGION": "eu-west-2",
-        "ONNXFERRY_SAGEMAKER_INSTANCE_COUNT": "3",
+        "ONNXFERRY_SAGEMAKER_SERVING_INSTANCE_COUNT": "3",
     }
     table = load("sagemaker", file, {"sagemaker.region": "us-east-1"}, environment).sagemaker
     assert table is not None
-    assert (table.region, table.instance_count, table.instance_type) == (
+    assert isinstance(table.serving, RealTime)
+    assert (table.region, table.serving.instance_count, table.serving.instance_type) == (
         "us-east-1",
         3,
         "ml.m5.large",
@@ -50,7 +54,8 @@ def test_without_a_file_all_is_default(tmp_path: Path) -> None:
 
 def test_all_mistakes_at_once(file: Path) -> None:
     file.write_text(
-        '[model]\nnames = "x"\n[sagemaker]\nregion = "nowhere"\ninstance_count = 0\npassword ='
+        '[model]\nnames = "x"\n[sagemaker]\nregion = "nowhere"\n'
+        "serving = {instance_count = 0}\npassword ="
         ' "hunter2"\n[cloud]\n'
     )
     with pytest.raises(UsageError) as caught:
@@ -65,7 +70,7 @@ def test_all_mistakes_at_once(file: Path) -> None:
         f"model.names ({file}): no such key; known: {', '.join(sorted(ModelTable.model_fields))}",
         f"sagemaker.region ({file})",
         "got 'nowhere'",
-        "sagemaker.instance_count",
+        "sagemaker.serving.instance_count",
         "greater than or equal to 1; got 0",
         "sagemaker.password",
         "sagemaker.type (ONNXFERRY_SAGEMAKER_TYPE): no such key",
@@ -109,8 +114,12 @@ def test_other_variables_of_ours_are_no_settings() -> None:
 def test_the_starter_says_every_key_and_loads_once_filled_in(tmp_path: Path, target: str) -> None:
     file = init(tmp_path / "deploy.toml", target)
     text = file.read_text()
-    for key in config.TABLES[target].model_fields:
-        assert f"\n# {key} = " in text or f"\n{key} = " in text
+    for key in keys((config.TABLES[target],)):
+        name = key.path[-1]
+        if key.tables:
+            assert f"\n# [{target}.{name}]\n" in text
+        else:
+            assert f"\n# {name} = " in text or f"\n{name} = " in text
     filled = text.replace('subscription = ""', f'subscription = "{GUID}"').replace(
         'resource_group = ""', 'resource_group = "rg"'
     )

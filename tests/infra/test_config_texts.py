@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from onnxferry.infra import config
 from onnxferry.infra.config import TABLES, load, settings_of
+from onnxferry.infra.nested_tables import tables_in, tags_of
 from onnxferry.system.errors import UsageError
 
 GUID = "00000000-0000-0000-0000-000000000001"
@@ -31,35 +33,62 @@ TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "subnet": f"{GROUP}/Microsoft.Network/virtualNetworks/v/subnets/s",
     "identity": f"{GROUP}/Microsoft.ManagedIdentity/userAssignedIdentities/i",
     "auth": "anonymous",
+    "permissions_boundary": "arn:aws:iam::123456789012:policy/bound",
+    "output": "s3://bucket/answers/",
+    "success_topic": "arn:aws:sns:eu-west-1:123456789012:done",
+    "error_topic": "arn:aws:sns:eu-west-1:123456789012:failed",
+    "variants": {"large": {"instance_type": "ml.m5.xlarge", "weight": 0.5}},
+    "schedule": ({"at": "cron(0 8 * * ? *)", "min": 2},),
     "entra_client_id": GUID,
 }
+SCALING = ("min", "target", "scale_out_seconds", "scale_in_seconds", "schedule")
 WITH: dict[str, dict[str, Any]] = {  # what a key is nothing without
     "entra_client_id": {"auth": "entra"},
     "entra_audiences": {"auth": "entra", "entra_client_id": GUID},
     "url_hosts": {"allow_urls": True},
+    **{key: {"max": 9} for key in SCALING},
+    "subnets": {"security_groups": ("sg-1",)},
+    "security_groups": {"subnets": ("subnet-1",)},
 }
 MANY = {"object": {"TEAM": "ml", "COST_CENTER": "a b"}, "array": ("a.example", "b.example")}
 NEEDED = {
     "azureml": {"subscription": GUID, "resource_group": "g", "workspace": "ws1"},
     "functions": {"subscription": GUID, "resource_group": "g"},
 }
-KEYS = [(table, key) for table, model in TABLES.items() for key in model.model_fields]
 
 
-def sample(table: str, key: str) -> Any:
+def places(table: str) -> Iterator[tuple[str, type[BaseModel] | None, str]]:
+    """Each table that may be in `table`, by its key, and each key in it; the key is "" and the
+    table None for the keys of `table` itself."""
+    for key, field in TABLES[table].model_fields.items():
+        inner = tables_in(field)
+        yield from [(key, one, name) for one in inner for name in one.model_fields]
+        if not inner:
+            yield "", None, key
+
+
+KEYS = [(table, *place) for table in TABLES for place in places(table)]
+IDS = [
+    ".".join(filter(None, (table, holder, model.__name__ if model else "", key)))
+    for table, holder, model, key in KEYS
+]
+
+
+def sample(table: str, model: type[BaseModel], key: str) -> Any:
     """A value other than the default, as deploy.toml has it."""
-    schema = TABLES[table].model_json_schema()["properties"][key]
+    schema = model.model_json_schema()["properties"][key]
     kind = next(one for one in schema.get("anyOf", [schema]) if one.get("type") != "null")
     default = schema.get("default")
     if key in TEXTS:
         found = TEXTS[key]
-        return found[table] if isinstance(found, dict) else found
-    if "enum" in kind:
-        return next(choice for choice in reversed(kind["enum"]) if choice != default)
+        return found[table] if isinstance(found, dict) and table in found else found
+    if choices := kind.get("enum", [kind["const"]] if "const" in kind else []):
+        return next((choice for choice in reversed(choices) if choice != default), default)
     if kind["type"] == "boolean":
         return not default
     if kind["type"] in ("integer", "number"):
-        return kind.get("minimum", 1) + 1
+        low = kind.get("minimum", 1)
+        return low + 1 if low + 1 != default else low + 2
     if kind["type"] in MANY:
         return MANY[kind["type"]]
     assert re.fullmatch(kind.get("pattern", ".*"), "abc4"), f"{table}.{key}: give a sample in TEXTS"
@@ -69,10 +98,12 @@ def sample(table: str, key: str) -> Any:
 def texts(value: Any) -> Iterator[str]:
     """The ways to write a value as text."""
     if isinstance(value, dict):
-        yield ",".join(f"{name}={text}" for name, text in value.items())
+        if all(isinstance(text, str) for text in value.values()):
+            yield ",".join(f"{name}={text}" for name, text in value.items())
         yield json.dumps(value)
     elif isinstance(value, tuple):
-        yield ", ".join(value)
+        if all(isinstance(text, str) for text in value):
+            yield ", ".join(value)
         yield json.dumps(value)
     else:
         yield str(value).lower() if isinstance(value, bool) else str(value)
@@ -90,20 +121,48 @@ def loaded(table: str, given: dict[str, Any], **more: Any) -> Any:
     return getattr(load(target, Path("none.toml"), flags, more.get("environment")), table)
 
 
-@pytest.mark.parametrize(("table", "key"), KEYS, ids=[".".join(pair) for pair in KEYS])
-def test_each_key_by_flag_and_by_variable(table: str, key: str) -> None:
-    value = sample(table, key)
-    needed = WITH.get(key, {})
-    expected = loaded(table, {**needed, key: value})
-    assert getattr(expected, key) != TABLES[table].model_fields[key].default
+@pytest.mark.parametrize(("table", "holder", "model", "key"), KEYS, ids=IDS)
+def test_each_key_by_flag_and_by_variable(
+    table: str, holder: str, model: type[BaseModel] | None, key: str
+) -> None:
+    value = sample(table, model or TABLES[table], key)
+    tags = tags_of(model) if model else ()
+    needed = {**({"mode": tags[0]} if tags else {}), **WITH.get(key, {})}
+    inside = {**needed, key: value}
+    expected = loaded(table, {holder: inside} if holder else inside)
+    where = f"{table}.{holder}" if holder else table
     for text in texts(value):
-        given = {f"{table}.{name}": str(other) for name, other in needed.items()}
-        flags = {**given, **settings_of([f"{table}.{key}={text}"], "azureml")}
-        by_flag = loaded(table, {}, flags=flags)
-        assert by_flag == expected
+        others = {name: other for name, other in needed.items() if name != key}
+        given = {f"{where}.{name}": next(texts(other)) for name, other in others.items()}
+        flags = {**given, **settings_of([f"{where}.{key}={text}"], "azureml")}
+        assert loaded(table, {}, flags=flags) == expected
         if key not in NEEDED.get(table, {}):  # these are given by flag above, which wins
-            name = f"ONNXFERRY_{table}_{key}".upper()
+            name = f"ONNXFERRY_{where}_{key}".replace(".", "_").upper()
             assert loaded(table, {}, flags=given, environment={name: text}) == expected
+
+
+def test_a_sample_is_no_default() -> None:
+    for table, _, model, key in KEYS:
+        fields = (model or TABLES[table]).model_fields
+        one_choice = model and key == "mode" and len(tags_of(model)) == 1
+        assert one_choice or sample(table, model or TABLES[table], key) != fields[key].default
+
+
+def test_a_key_that_is_elsewhere_is_told(tmp_path: Path) -> None:
+    said = "There is sagemaker.serving.instance_type"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        load("sagemaker", tmp_path / "none.toml", {"sagemaker.instance_type": "ml.m5.large"})
+
+
+def test_a_mistake_in_a_table_that_is_one_of_several_names_no_tag(tmp_path: Path) -> None:
+    flags = {"sagemaker.serving.mode": "serverless", "sagemaker.serving.memory_mb": "2000"}
+    with pytest.raises(UsageError) as caught:
+        load("sagemaker", tmp_path / "none.toml", flags)
+    assert "sagemaker.serving.memory_mb (--set sagemaker.serving.memory_mb): " in str(caught.value)
+    with pytest.raises(UsageError, match=r"no such key; known: .*max_concurrency"):
+        load(
+            "sagemaker", tmp_path / "none.toml", {**flags, "sagemaker.serving.instance_count": "2"}
+        )
 
 
 def test_one_entry_of_a_table_leaves_the_others(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import values_of
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
 from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.target_tables.sagemaker import RealTime
+from onnxferry.system.errors import UsageError
 
 _VARIANT = "AllTraffic"
 
@@ -78,14 +80,20 @@ class DesiredModel:
 
 
 def desired_model(names: MlflowNames, bundle: Bundle, key: str = "") -> DesiredModel:
-    """What `bundle` needs; `key` is the KMS key of its bucket."""
-    given, package = names.settings, bundle.package
+    """What `bundle` needs; `key` is the KMS key of its bucket. Raises UsageError for another mode
+    than realtime."""
+    given, package, serving = names.settings, bundle.package, names.settings.serving
+    if not isinstance(serving, RealTime):
+        raise UsageError(
+            'mlflow.deploy_to = "sagemaker" makes a real-time endpoint: set sagemaker.serving.mode'
+            f' to "realtime" (got "{serving.mode}"), or deploy to target sagemaker'
+        )
     settings = {
         "image_url": given.image,
         "execution_role_arn": names.role_arn,
         "bucket": names.bucket,
-        "instance_type": given.instance_type,
-        "instance_count": given.instance_count,
+        "instance_type": serving.instance_type,
+        "instance_count": serving.instance_count,
         "variant_name": _VARIANT,
         "env": dict(given.environment),
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.aws.calls import Call
+from tests.fakes.aws.calls import QUERY, Call
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def refuse(call: Call, refusal: Refusal) -> Answer:
         error = f"<Code>{code}</Code><Message>{message}</Message><RequestId>1</RequestId>"
         text = f"<Error>{error}</Error>"
         return Answer(status, text.encode(), {"Content-Type": "application/xml"})
-    if call.service in ("iam", "sts"):
+    if call.service in QUERY:
         text = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
             "<RequestId>1</RequestId></ErrorResponse>"

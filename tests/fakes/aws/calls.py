@@ -20,7 +20,10 @@ _TARGETS = {
     "Logs_20140328": "logs",
     "ServiceQuotasV20190624": "service-quotas",
     "AnyScaleFrontendService": "application-autoscaling",
+    "GraniteServiceVersion20100801": "cloudwatch",
 }
+QUERY = ("iam", "sts", "sns", "cloudformation")  # services that take forms
+
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/")
 _SIGNING = {
     "x-amz-date",
@@ -81,7 +84,7 @@ def recognise(
     prefix, dot, name = headers.get("x-amz-target", "").partition(".")
     if dot and prefix in _TARGETS:
         service, operation, parameters = _TARGETS[prefix], name, json.loads(body or b"{}")
-    elif service in ("iam", "sts"):
+    elif service in QUERY:
         parameters = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation = parameters.get("Action", "")
     elif service in ("sagemaker", "s3"):
@@ -103,7 +106,7 @@ def wrong(call: Call) -> str:
     if call.service in _TARGETS.values():
         report = ParamValidator().validate(call.parameters, shape)
         return f"{call}: {report.generate_report()}" if report.has_errors() else ""
-    if call.service in ("iam", "sts"):
+    if call.service in QUERY:
         given = {name.partition(".")[0] for name in call.parameters} - {"Action", "Version"}
         return _names(
             call,

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from enum import Enum
 
 from tests.fakes.aws.answers import Answer, Refusal, refuse
-from tests.fakes.aws.calls import Call
+from tests.fakes.aws.calls import QUERY, Call
 
 
 class Fault(str, Enum):
@@ -94,11 +94,7 @@ class Faults:
             said = "The difference between the request time and the current time is too large."
             return Refusal("RequestTimeTooSkewed", said, 403)
         late = "Signature expired" if self.skew > 0 else "Signature not yet current"
-        code = (
-            "SignatureDoesNotMatch"
-            if call.service in ("iam", "sts")
-            else "InvalidSignatureException"
-        )
+        code = "SignatureDoesNotMatch" if call.service in QUERY else "InvalidSignatureException"
         return Refusal(code, f"{late}: {signed} is not within 15 min. of now", 403)
 
     def _fault(self, call: Call) -> Fault | None:
@@ -114,5 +110,5 @@ def _expired(call: Call) -> Refusal:
     said = "The security token included in the request is expired"
     if call.service == "s3":
         return Refusal("ExpiredToken", "The provided token has expired.", 400)
-    code = "ExpiredToken" if call.service in ("iam", "sts") else "ExpiredTokenException"
-    return Refusal(code, said, 403 if call.service in ("iam", "sts") else 400)
+    code = "ExpiredToken" if call.service in QUERY else "ExpiredTokenException"
+    return Refusal(code, said, 403 if call.service in QUERY else 400)

@@ -46,7 +46,7 @@ _UNSET = (
 )
 _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
-_OWN = ("sagemaker", "service-quotas", "application-autoscaling")
+_OWN = ("sagemaker", "service-quotas", "application-autoscaling", "cloudwatch")
 _TAG = re.compile(r"[\w\s.:/=+\-@]*")
 
 Host = Callable[[Request], Response]
@@ -79,6 +79,8 @@ class AwsServer:
         self.unknown_role = 0
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.hosts: Callable[[Path], Host] = _loaded
+        # what answers instead of moto: each with a table of `operations`
+        self.parts: tuple[Any, ...] = (self.endpoints,)
         self.up: dict[str, Host] = {}
         self.begin()
 
@@ -186,8 +188,9 @@ class AwsServer:
         moto."""
         asked = call.parameters
         _check_tags(asked.get("Tags", []))
-        if handler := self.endpoints.operations().get(call.operation):
-            return handler(asked)
+        for part in self.parts:
+            if handler := part.operations().get(call.operation):
+                return handler(asked)
         if call.operation in ("AddTags", "ListTags", "DeleteTags"):
             return self._tagged(call.operation, asked)
         checks: Mapping[str, Callable[[Mapping[str, Any]], None]] = {

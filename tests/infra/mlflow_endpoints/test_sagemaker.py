@@ -27,7 +27,7 @@ from tests.fakes.aws.answers import limit
 from tests.infra.mlflow_endpoints.conftest import NAME, mlflow_host
 from tests.infra.plan_json import plan_of
 from tests.infra.sagemaker.account import snapshot
-from tests.infra.sagemaker.conftest import NOW, KeptSession, clock
+from tests.infra.sagemaker.conftest import NOW, KeptSession, clock, settings_of
 
 ASK = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
 BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
@@ -41,7 +41,7 @@ def served(aws: AwsServer, kept_resources: None) -> None:
 
 
 def cloud(**settings: Any) -> MlflowSageMaker:
-    given = SageMaker(**{"region": REGION, "image": IMAGE, **settings})
+    given = settings_of(**{"image": IMAGE, **settings})
     clients = AwsClients(given.profile, given.region, session=KeptSession)
     return MlflowSageMaker(clients, given, NAME, clock(), lambda: NOW)
 

@@ -12,6 +12,7 @@ from onnxferry.infra.plan import Plan, Summary
 from onnxferry.infra.prices.estimate import CostEstimate
 from onnxferry.infra.prices.estimators import estimator
 from onnxferry.infra.target_tables import AzureML, SageMaker
+from onnxferry.infra.target_tables.sagemaker import RealTime
 from onnxferry.scripts.package import Package
 from tests.fakes.azure.fake import SUBSCRIPTION
 
@@ -55,7 +56,7 @@ def test_azureml_keeps_the_version_before() -> None:
     ],
 )
 def test_what_is_not_known_is_said(region: str, kind: str, why: str) -> None:
-    found = cost("sagemaker", SageMaker(instance_type=kind), region)
+    found = cost("sagemaker", SageMaker(serving=RealTime(instance_type=kind)), region)
     assert found.total is None
     assert why in found.unknown
     text = "\n".join(found.text())

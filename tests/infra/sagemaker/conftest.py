@@ -124,8 +124,18 @@ def make_clients() -> None:
         clients._client(service)
 
 
+def settings_of(**settings: Any) -> SageMaker:
+    """The table with these keys; those of the table `serving` may be given as they are."""
+    keys = {key for key in settings if key not in SageMaker.model_fields}
+    serving = {key: settings[key] for key in keys}
+    others = {key: value for key, value in settings.items() if key not in keys}
+    if serving:
+        others["serving"] = serving
+    return SageMaker.model_validate({"region": REGION, **others})
+
+
 def cloud(**settings: Any) -> SageMakerCloud:
-    given = SageMaker(**{"region": REGION, **settings})
+    given = settings_of(**settings)
     clients = AwsClients(given.profile, given.region, session=KeptSession)
     return SageMakerCloud(clients, given, NAME, clock(), lambda: NOW)
 

@@ -95,7 +95,7 @@ def test_a_deployment_keeps_the_instances_that_run(
     aws.endpoints[NAME].count = 4
     plan = planned(bundles[1])
     assert (plan.summary.instances, plan.summary.peak) == ("4 x ml.m5.large", "8 x ml.m5.large")
-    assert "stays 4: sagemaker.instance_count says 1" in plan.summary.notes[0]
+    assert "stays 4: sagemaker.serving.instance_count says 1" in plan.summary.notes[0]
     assert (plan.summary.region, plan.summary.count) == (REGION, 4)
     made = deploy(bundles[1])
     assert aws.endpoints[NAME].count == 4

@@ -1,14 +1,15 @@
-"""The table of each target in deploy.toml: its keys, their meaning, defaults and rules."""
+"""The tables of Azure's targets."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from onnxferry.infra import environment_variables as variables
 from onnxferry.infra import tag_rules as tagging
+from onnxferry.infra.target_tables.table import PricedTable
 
 Guid = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
@@ -23,64 +24,7 @@ def _id(kind: str, *kinds: str) -> Any:
     return Field(None, pattern=pattern, examples=[form.format("...")])
 
 
-class Table(BaseModel):
-    """What all tables are: frozen, and without keys of their own."""
-
-    # the text below a field is its description: for error messages, the schema and `init`
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class _Target(Table):
-    rules: ClassVar[variables.Rules]
-    tag_rules: ClassVar[tagging.TagRules] = tagging.AZURE
-    wait_minutes: float = Field(30, gt=0, le=240)
-    """Limit of each wait for the cloud, in minutes."""
-    tags: dict[str, str] = {}
-    """Tags put on every resource that is created."""
-    environment: dict[str, str] = Field(
-        {}, json_schema_extra={"propertyNames": {"pattern": variables.NAME}}
-    )
-    """Environment variables of the deployment, such as {ONNXFERRY_ENGINE_THREADS = "2"}."""
-
-    @pydantic.field_validator("environment", mode="before")
-    @classmethod
-    def _allowed(cls, given: Any) -> Any:
-        return variables.checked(given, cls.rules)
-
-    @pydantic.field_validator("tags", mode="before")
-    @classmethod
-    def _taken(cls, given: Any) -> Any:
-        return tagging.checked(given, cls.tag_rules)
-
-
-class _Priced(_Target):
-    prices: str | None = None
-    """File of your own prices, for what `plan` estimates; default: list prices, where known."""
-
-
-class SageMaker(_Priced):
-    """Amazon SageMaker, a real-time endpoint. Sign in as the AWS CLI does."""
-
-    rules, tag_rules = variables.SAGEMAKER, tagging.AWS
-    region: str | None = Field(None, pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$")
-    """Like eu-west-1; default: that of the AWS configuration."""
-    profile: str | None = None
-    """Profile of the AWS configuration."""
-    bucket: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    """Bucket for packages; default: onnxferry-ACCOUNT-REGION, created when it is absent."""
-    prefix: str = Field("onnxferry", pattern=r"^[\w.-]+(/[\w.-]+)*$")
-    """Key prefix in the bucket."""
-    role: str | None = Field(None, pattern=r"^arn:aws[\w-]*:iam::\d{12}:role/.+$")
-    """ARN of the execution role; default: one is created with least privilege."""
-    image: str | None = None
-    """Image URI; default: the Hugging Face CPU container of the region."""
-    instance_type: str = Field("ml.m5.large", pattern=r"^ml\.")
-    """Instance type."""
-    instance_count: int = Field(1, ge=1, le=100)
-    """Number of instances."""
-
-
-class _Azure(_Priced):
+class _Azure(PricedTable):
     subscription: Guid
     """Subscription id."""
     resource_group: str = Field(pattern=r"^[\w.()-]{0,89}[\w()-]$")
@@ -178,43 +122,3 @@ class Functions(_Azure):
             said = "an app on Flex Consumption takes no subnet with an underscore in its name"
             raise variables.problem(f"{said}; got {given.rpartition('/')[2]}")
         return given
-
-
-class MLflow(_Target):
-    """MLflow, a registered model in a tracking server's registry. Sign in by MLFLOW_TRACKING_TOKEN,
-    or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or as Databricks' tools do."""
-
-    rules, tag_rules = variables.MLFLOW, tagging.MLFLOW
-    tracking_uri: str | None = None
-    """Tracking server, like https://mlflow.example.com, databricks, azureml://... or
-    sqlite:////srv/mlflow.db; default: MLFLOW_TRACKING_URI, else an SQLite file of the user's data
-    folder."""
-    registry_uri: str | None = None
-    """Model registry, like databricks-uc; default: MLFLOW_REGISTRY_URI, else that of the tracking
-    server."""
-    experiment: str = Field("onnxferry", min_length=1, max_length=500)
-    """Experiment that models are logged in; made when it is absent."""
-    artifact_location: str | None = None
-    """Where a new experiment keeps its files; default: as the server says, for SQLite beside it."""
-    catalog_schema: str | None = Field(None, pattern=r"^[^./ ]+\.[^./ ]+$")
-    """CATALOG.SCHEMA of the registered model, for databricks-uc."""
-    deploy_to: Literal["registry", "sagemaker", "azureml"] = "registry"
-    """Where the registered model is served: nowhere, or on an endpoint at SageMaker or AzureML with
-    the settings of their tables; [sagemaker] then needs an image of MLflow's."""
-
-    @property
-    def package_image(self) -> str:
-        """The image that the package is for, as packages name it."""
-        return "azureml" if self.deploy_to == "azureml" else ""
-
-    @pydantic.field_validator("tracking_uri", "registry_uri")
-    @classmethod
-    def _without_password(cls, given: str | None) -> str | None:
-        return variables.without_password(given)
-
-    @pydantic.model_validator(mode="after")
-    def _three_levels(self) -> MLflow:
-        registry = self.registry_uri or ""
-        if registry.startswith("databricks-uc") and not self.catalog_schema:
-            raise variables.problem(f"registry_uri {registry} needs catalog_schema, like main.ml")
-        return self

@@ -1,0 +1,245 @@
+"""The table of SageMaker, and the tables in it: how an endpoint serves, is updated, is scaled, and
+who reaches it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from onnxferry.infra import environment_variables as variables
+from onnxferry.infra import tag_rules as tagging
+from onnxferry.infra.target_tables.table import PricedTable, Table
+
+Folder = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.*$")]
+VariantName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
+]
+Topic = Annotated[str, StringConstraints(pattern=r"^arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w.-]+$")]
+
+
+class _Instances(Table):
+    instance_type: str = Field("ml.m5.large", pattern=r"^ml\.")
+    """Instance type."""
+    instance_count: int = Field(1, ge=1, le=100)
+    """Number of instances."""
+
+
+class ProductionVariant(_Instances):
+    """One more production variant of the endpoint, of the same version on other instances."""
+
+    weight: float = Field(1.0, gt=0, le=100)
+    """Its part of the requests; that of the first variant is 1."""
+
+
+class RealTime(_Instances):
+    """Answers at once, on instances that always run."""
+
+    mode: Literal["realtime"] = "realtime"
+    """Real-time inference."""
+    variants: dict[VariantName, ProductionVariant] = Field({})
+    """Further production variants by name, each with instance_type, instance_count and weight."""
+
+
+class Serverless(Table):
+    """Answers at once, without instances: nothing runs, and nothing is paid, while nobody asks."""
+
+    mode: Literal["serverless"]
+    """Serverless Inference."""
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
+    """Memory of one container in MB; its share of a CPU grows with it."""
+    max_concurrency: int = Field(20, ge=1, le=200)
+    """Most requests at a time."""
+    provisioned_concurrency: int = Field(0, ge=0, le=200)
+    """Containers that are kept ready, billed by the hour; 0: none, and a first request waits."""
+
+
+class Async(_Instances):
+    """Answers later, into S3: for large requests and slow models, with no instance while nothing
+    waits."""
+
+    mode: Literal["async"]
+    """Asynchronous Inference."""
+    output: Folder | None = None
+    """Where answers are put (s3://BUCKET/PREFIX/); default: beside the packages."""
+    success_topic: Topic | None = None
+    """ARN of the SNS topic that is told of each answer."""
+    error_topic: Topic | None = None
+    """ARN of the SNS topic that is told of each failure."""
+    concurrency: int = Field(1, ge=1, le=1000)
+    """Requests that one instance is sent at a time."""
+
+
+def _mode(given: Any) -> Any:
+    return given.get("mode", "realtime") if isinstance(given, dict) else getattr(given, "mode", "")
+
+
+Serving = Annotated[
+    Annotated[RealTime, Tag("realtime")]
+    | Annotated[Serverless, Tag("serverless")]
+    | Annotated[Async, Tag("async")],
+    Discriminator(_mode),
+]
+
+
+class Rollout(Table):
+    """How a new version takes the traffic over."""
+
+    traffic: Literal["all_at_once", "canary", "linear"] = "all_at_once"
+    """All of it at once, first a part (canary), or in equal steps (linear)."""
+    step_percent: int = Field(10, ge=1, le=50)
+    """The canary's part, or a linear step, in percent of the instances."""
+    wait_seconds: int = Field(300, ge=0, le=3600)
+    """How long the alarms are watched after each step."""
+    termination_wait_seconds: int = Field(0, ge=0, le=3600)
+    """How long the old instances stay after the last step."""
+    alarms: bool = True
+    """Make CloudWatch alarms, of the model's errors and its latency, that roll an update back."""
+    latency_factor: float = Field(5.0, gt=1)
+    """The latency alarm's threshold: so many times the rehearsal's p95."""
+    other_alarms: tuple[str, ...] = ()
+    """Names of CloudWatch alarms of yours that roll an update back, too."""
+    shadow: int = Field(0, ge=0, le=100)
+    """Percent of the requests that a new version gets as a copy, while the old one goes on
+    answering; 0: it takes over."""
+
+    @pydantic.model_validator(mode="after")
+    def _fit(self) -> Rollout:
+        if self.traffic == "linear" and self.step_percent < 10:
+            raise variables.problem(
+                f"a linear step is 10 to 50 percent; got step_percent = {self.step_percent}"
+            )
+        return self
+
+
+class ScheduledAction(Table):
+    """Other limits from a time on."""
+
+    at: str = Field(pattern=r"^(cron|rate|at)\(.+\)$")
+    """When: cron(...), rate(...) or at(...), as Application Auto Scaling takes it."""
+    timezone: str = "UTC"
+    """Time zone of `at`, like Europe/Berlin."""
+    min: int | None = Field(None, ge=0)
+    """Least instances from then on."""
+    max: int | None = Field(None, ge=1)
+    """Most instances from then on."""
+
+
+class Scaling(Table):
+    """Autoscaling of the instances, or of the provisioned concurrency of a serverless endpoint."""
+
+    min: int = Field(1, ge=0)
+    """Least instances; 0 only where mode = "async"."""
+    max: int = Field(ge=1)
+    """Most instances."""
+    target: float | None = Field(None, gt=0)
+    """What each instance shall get: requests a minute, in mode async requests that wait, in mode
+    serverless the used part of the provisioned concurrency. Default: by the package's rehearsal."""
+    scale_out_seconds: int = Field(60, ge=0, le=3600)
+    """Cool-down after instances were added."""
+    scale_in_seconds: int = Field(300, ge=0, le=3600)
+    """Cool-down after instances were taken away."""
+    schedule: tuple[ScheduledAction, ...] = ()
+    """Other limits at given times, each with at, timezone, min and max."""
+
+    @pydantic.model_validator(mode="after")
+    def _fit(self) -> Scaling:
+        if self.min > self.max:
+            raise variables.problem(f"min ({self.min}) is more than max ({self.max})")
+        return self
+
+
+class Network(Table):
+    """What the containers reach, and by which way."""
+
+    subnets: tuple[str, ...] = ()
+    """Subnets (subnet-...) of your VPC that the containers' connections go through."""
+    security_groups: tuple[str, ...] = ()
+    """Security groups (sg-...) of those connections."""
+    isolation: bool = True
+    """Let the containers connect to nothing at all: a package needs nothing. No effect where mode =
+    "serverless", which does not have it."""
+
+    @pydantic.model_validator(mode="after")
+    def _fit(self) -> Network:
+        if bool(self.subnets) != bool(self.security_groups):
+            raise variables.problem("subnets and security_groups go together")
+        return self
+
+
+class Capture(Table):
+    """Keep requests and answers in S3, as they are."""
+
+    percent: int = Field(100, ge=1, le=100)
+    """Part of the requests, in percent."""
+    output: Folder | None = None
+    """Where they are kept (s3://BUCKET/PREFIX/); default: beside the packages."""
+    redact: bool = False
+    """Keep the answers alone, and nothing of what was sent."""
+
+
+class SageMaker(PricedTable):
+    """Amazon SageMaker. Sign in as the AWS CLI does."""
+
+    rules, tag_rules = variables.SAGEMAKER, tagging.AWS
+    region: str | None = Field(None, pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$")
+    """Like eu-west-1; default: that of the AWS configuration."""
+    profile: str | None = None
+    """Profile of the AWS configuration."""
+    bucket: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    """Bucket for packages; default: onnxferry-ACCOUNT-REGION, created when it is absent."""
+    prefix: str = Field("onnxferry", pattern=r"^[\w.-]+(/[\w.-]+)*$")
+    """Key prefix in the bucket."""
+    role: str | None = Field(None, pattern=r"^arn:aws[\w-]*:iam::\d{12}:role/.+$")
+    """ARN of the execution role; default: one is created with least privilege."""
+    permissions_boundary: str | None = Field(
+        None, pattern=r"^arn:aws[\w-]*:iam::(\d{12}|aws):policy/.+$"
+    )
+    """ARN of the policy that bounds the role that is created."""
+    image: str | None = None
+    """Image URI; default: the Hugging Face CPU container of the region."""
+    kms_key: str | None = None
+    """KMS key (id, ARN or alias) that encrypts the instances' disks, captured data and answers in
+    S3; default: AWS's own keys."""
+    requests_per_month: int | None = Field(None, ge=0)
+    """Requests that `plan` estimates the cost of mode serverless and async for."""
+    serving: Serving = RealTime()
+    """How it serves: real-time, serverless or asynchronous."""
+    rollout: Rollout = Rollout()
+    """How a new version takes over."""
+    scaling: Scaling | None = None
+    """Autoscaling; default: none."""
+    network: Network = Network()
+    """What the containers reach."""
+    capture: Capture | None = None
+    """Keep requests and answers; default: nothing is kept."""
+
+    @pydantic.model_validator(mode="after")
+    def _fit(self) -> SageMaker:
+        for problem in self._problems():
+            raise variables.problem(problem)
+        return self
+
+    def _problems(self) -> Any:
+        """What does not go together."""
+        if self.role and self.permissions_boundary:
+            yield "permissions_boundary is of the role that is created, and role gives another"
+        serving, scaling = self.serving, self.scaling
+        if scaling and scaling.min == 0 and not isinstance(serving, Async):
+            yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
+        if isinstance(serving, Serverless):
+            yield from self._problems_serverless(serving)
+
+    def _problems_serverless(self, serving: Serverless) -> Any:
+        without = 'serving.mode = "serverless" has no'
+        if serving.provisioned_concurrency > serving.max_concurrency:
+            yield "serving.provisioned_concurrency is more than serving.max_concurrency"
+        if self.network.subnets:
+            yield f"{without} VPC: leave network.subnets out"
+        if self.capture or self.rollout.shadow:
+            yield f"{without} data capture and no shadow: leave capture and rollout.shadow out"
+        if self.rollout.traffic != "all_at_once":
+            yield f'{without} steps: leave rollout.traffic = "{self.rollout.traffic}" out'
+        if self.scaling and not serving.provisioned_concurrency:
+            yield "scaling scales provisioned concurrency: set serving.provisioned_concurrency"
