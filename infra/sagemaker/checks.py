@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import Refused
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import quota, references, rollout, state
 from onnxferry.infra.sagemaker.failures import refused_scaling
-from onnxferry.infra.sagemaker.fleet import Fleet, Variant
+from onnxferry.infra.sagemaker.fleet import Fleets, Variant, lost
 from onnxferry.infra.sagemaker.state import CurrentState
 
 
@@ -37,20 +38,20 @@ class Checks:
         """`plan`, which brings up the production variant `wanted`, with what the quota lacks.
         Raises Refused where SageMaker would refuse it later."""
         fleets = rollout.peak(self.there, wanted, plan.steps)
-        if not fleets:
+        if not fleets.parts:
             return plan
         self._refuse_scaled(wanted)
         lacking = self._shortage(fleets) or ""
         return replace(plan, summary=replace(plan.summary, shortage=lacking))
 
-    def _shortage(self, fleets: tuple[Fleet, ...]) -> str | None:
+    def _shortage(self, fleets: Fleets) -> str | None:
         names, without = self.there.names, "the quota was not checked"
         return self.clients.if_allowed(lambda: quota.shortage(self.clients, names, fleets), without)
 
     def _refuse_scaled(self, wanted: Variant) -> None:
-        serving, name = self.there.variant, self.there.names.endpoint
-        if serving is None or serving["InstanceType"] == wanted["InstanceType"]:
-            return
+        name, gone = self.there.names.endpoint, lost(self.there.variant, wanted)
         without = "whether the endpoint is autoscaled is not known"
-        if self.clients.if_allowed(lambda: state.is_scaled(self.clients, name, serving), without):
-            raise Refused(f"AWS {self.clients.region}, {refused_scaling(name)}")
+        for each in gone:
+            ask = partial(state.is_scaled, self.clients, name, each)
+            if self.clients.if_allowed(ask, without):
+                raise Refused(f"AWS {self.clients.region}, {refused_scaling(name)}")

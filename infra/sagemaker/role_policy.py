@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from onnxferry.infra.sagemaker import async_inference
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
 
 
@@ -49,6 +50,7 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         _allow("*", "ecr", "GetAuthorizationToken"),
         _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
         *([_decrypt(names, key)] if key else []),
+        *(_allow(_one_or_all(at), *what) for at, *what in async_inference.rights(names)),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}

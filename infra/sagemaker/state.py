@@ -10,7 +10,7 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import COUNT, Variant
+from onnxferry.infra.sagemaker.fleet import COUNT, Variant, Variants, variants_of
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
 from onnxferry.infra.sagemaker.role_policy import is_our_policy
@@ -21,8 +21,8 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`config` serves, or is being created, on `count` instances; `pending` is on its way, "" if
-    none."""
+    """`config` serves, or is being created, on `count` instances, `counts` of each variant;
+    `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -32,6 +32,7 @@ class Endpoint:
     reason: str
     count: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ class Tagged:
 
 @dataclass(frozen=True)
 class CurrentState:
-    """What SageMaker has of an endpoint: the production variant that serves, and by their names the
+    """What SageMaker has of an endpoint: the production variants that serve, and by their names the
     configurations and models that are ours, older versions' too. `foreign` are others with names
     like ours."""
 
@@ -64,7 +65,7 @@ class CurrentState:
     configs: Mapping[str, Tagged]
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
-    variant: Variant | None = None
+    variant: Variants | None = None
 
     @property
     def version(self) -> str:
@@ -121,7 +122,7 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     models = _listed(clients, names, "list_models", "Model")
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
-    variant = found["ProductionVariants"][0] if found else None
+    variant = variants_of(found) if found else None
     return CurrentState(names, main, candidate, _ours(configs), _ours(models), foreign, variant)
 
 
@@ -156,8 +157,10 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     arn, state = found["EndpointArn"], found["EndpointStatus"]
     pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    count = sum(variant.get(COUNT, 0) for variant in found.get("ProductionVariants", []))
-    return Endpoint(name, arn, state, config, pending, reason, count)
+    variants = found.get("ProductionVariants", [])
+    counts = {one["VariantName"]: one.get(COUNT, 0) for one in variants}
+    total = sum(counts.values())
+    return Endpoint(name, arn, state, config, pending, reason, total, counts=counts)
 
 
 def described_config(clients: AwsClients, config: str) -> Any:
@@ -166,10 +169,10 @@ def described_config(clients: AwsClients, config: str) -> Any:
     return clients.call_if_there(*describe, EndpointConfigName=config) if config else None
 
 
-def served(clients: AwsClients, config: str) -> tuple[str, Variant]:
-    """The package (s3://...) that a configuration serves, and its production variant."""
+def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
+    """The package (s3://...) that a configuration serves, and its production variants."""
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
-    variant = clients.call(*describe, EndpointConfigName=config)["ProductionVariants"][0]
+    variant = variants_of(clients.call(*describe, EndpointConfigName=config))
     return _url_of_model(clients, variant["ModelName"]), variant
 
 
