@@ -61,8 +61,8 @@ class SageMakerCloud:
         found = state.read_prerequisites(self.clients, self.names, wanted)
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
-        planned = plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, wanted.variant))
+        planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
+        return self._noted(checks.guarded(planned, wanted.variant, wanted.watched))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -140,6 +140,8 @@ class SageMakerCloud:
             details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
+        if main.stage:
+            details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
         if self.clients.notes:
@@ -202,3 +204,5 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
         yield "endpoint configuration", config, use
     for model in there.models:
         yield "model", model, "kept"
+    for alarm in there.alarms.values():
+        yield "alarm", alarm.name, alarm.state

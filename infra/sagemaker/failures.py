@@ -40,12 +40,14 @@ _NEXT: Mapping[type[CloudError], str] = {
 }
 
 
-def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
-    """The error for an endpoint of which `what` is wrong."""
+def failure(clients: AwsClients, found: Endpoint, what: str, why: str = "") -> CloudError:
+    """The error for an endpoint of which `what` is wrong; `why` is what else is known of it, and
+    what next."""
     log, reason = tail(clients, found.name), found.reason or "SageMaker gives no reason"
     kind = _kind(found.reason, log)
+    following = why or f"What next: {_NEXT[kind]}."
     error = kind(
-        f"AWS {clients.region}, endpoint {found.name}: {what}: {reason}. What next: {_NEXT[kind]}."
+        f"AWS {clients.region}, endpoint {found.name}: {what}: {reason.rstrip('.')}. {following}"
         f" What is there is listed by {program('status')}"
     )
     return error.with_log(log)

@@ -27,6 +27,7 @@ from werkzeug.serving import make_server
 
 from onnxferry import scoring
 from onnxferry.scoring.wire import Request, Response
+from tests.fakes.aws.alarms import Alarms
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
@@ -80,7 +81,8 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.hosts: Callable[[Path], Host] = _loaded
         # what answers instead of moto: each with a table of `operations`
-        self.parts: tuple[Any, ...] = (self.endpoints,)
+        self.alarms = Alarms(ACCOUNT, REGION)
+        self.parts: tuple[Any, ...] = (self.endpoints, self.alarms)
         self.up: dict[str, Host] = {}
         self.begin()
 
