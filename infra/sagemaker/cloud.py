@@ -13,12 +13,20 @@ from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
-from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
+from onnxferry.infra.sagemaker import (
+    console,
+    container_logs,
+    deletion,
+    listing,
+    plan,
+    state,
+    storage,
+)
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
-from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
@@ -173,12 +181,25 @@ class SageMakerCloud:
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
+        self._must_be_there()
+        return container_logs.tail(self.clients, self.endpoint, lines)
+
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """See HasLogFeed."""
+        self._must_be_there()
+        return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def console_url(self) -> str:
+        """See HasConsole."""
+        place = (self.clients.partition_of_region, self.clients.region)
+        return console.endpoint_page(*place, self.endpoint)
+
+    def _must_be_there(self) -> None:
         if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(
                 f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
                 f" {program('deploy')} makes it"
             )
-        return tail(self.clients, self.endpoint, lines)
 
     @property
     def _smoke_test(self) -> SmokeTest:
