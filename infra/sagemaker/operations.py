@@ -11,18 +11,21 @@ from typing import Any
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
-from onnxferry.infra.sagemaker.failures import failure, refused_scaling
+from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOperations
+from onnxferry.infra.sagemaker.scaling.operations import ScalingOperations
+from onnxferry.infra.sagemaker.scaling.refusals import refused_scaling
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
+from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.system.exits import program
 
 _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_config"}
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(PrerequisiteOperations):
+class Operations(PrerequisiteOperations, ScalingOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:
@@ -197,7 +200,7 @@ class Operations(PrerequisiteOperations):
             self._ask("update_endpoint", step.name, **step.parameters["update"])
         except Refused as e:
             if "scalable target" in str(e):
-                e.with_context(refused_scaling(step.name))
+                e.with_context(refused_scaling(step.name, FIRST))
             found = state.endpoint(self.clients, step.name)
             if found is None or found.coming != config or found.state not in {*BUSY, "InService"}:
                 raise
