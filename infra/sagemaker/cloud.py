@@ -22,6 +22,7 @@ from onnxferry.infra.sagemaker import (
     deletion,
     listing,
     plan,
+    scaling,
     state,
     storage,
 )
@@ -70,14 +71,19 @@ class SageMakerCloud:
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
-        return self._noted(checks.guarded(planned, wanted.variant, wanted.watched))
+        guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
+        return self._noted(scaling.deployed(guarded, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url, variant = state.served(self.clients, plan.to_go_back_to(there))
+        config = plan.to_go_back_to(there)
+        url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
-        return plan.rollback(there, url, variant)
+        after = state.described_config(self.clients, config)["ProductionVariants"]
+        change = scaling.change(self.clients, there, after)
+        return self._noted(scaling.rolled_back(plan.rollback(there, url, variant), change))
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -86,7 +92,13 @@ class SageMakerCloud:
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
-        return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
+        planned = deletion.delete(there, owned, policies, used, bucket=spare)
+        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
+
+    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
+        """What is registered of the endpoint; nothing where that may not be asked."""
+        ask = partial(scaling.read, self.clients, self.names)
+        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -98,7 +110,8 @@ class SageMakerCloud:
         there = self._read()
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        return deletion.delete_unproved(there, owned, used)
+        planned = deletion.delete_unproved(there, owned, used)
+        return scaling.deleted(planned, self.names, self._scaling())
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -178,6 +191,9 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
+        for one in self._scaling():
+            by = "" if one.ours else ", by others"
+            yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
