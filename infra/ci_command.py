@@ -40,11 +40,11 @@ _OUT = "The root of the repository, where the files are written."
 @click.option("--out", default=".", type=options.PATH, help=_OUT)
 @click.option("--force", is_flag=True, help="Write files anew that are there with another text.")
 def ci(target: str, file: Path, out: Path, force: bool, **flags: Any) -> None:
-    """Write a pipeline that prepares the model within its gate, rehearses it, shows the plan in the
-    pull request, deploys by approval, and rolls back. It signs in without a stored key, by tokens
-    that the cloud trusts for two environments of one repository: beside it are the trust and the
-    permissions, and SETUP.md with the commands that make them. Asks nobody; what deploy.toml says
-    is in it, and environment variables are not."""
+    """Write a pipeline that deploys to TARGET, without a stored key. It prepares the model within
+    its gate, rehearses it, shows the plan in the pull request, deploys by approval, and rolls back.
+    The cloud trusts the tokens of two environments of one repository: beside it are the trust and
+    the permissions, and SETUP.md with the commands that make them. Asks nobody; what deploy.toml
+    says is in it, and environment variables are not."""
     from onnxferry.infra.ci import files, written
 
     made = files(_pipeline(target, file, out, **flags))

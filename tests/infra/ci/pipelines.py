@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner
 
 from onnxferry import cli
@@ -85,7 +86,8 @@ def scripts(
         if path := inputs.get("filePath") or inputs.get("scriptPath"):
             text = (root / path).read_text(encoding="utf-8")
         if text:
-            yield step.get("name") or step.get("displayName"), text, step.get("env", {})
+            title_of = str(step.get("name") or step.get("displayName"))
+            yield title_of, str(text), step.get("env", {})
 
 
 class Runner:
@@ -106,7 +108,7 @@ class Runner:
         """What pip was asked for."""
         return self._installed.read_text(encoding="utf-8")
 
-    def run(self, text: str, code: int = 0, **given: str) -> str:
+    def run(self, text: str, given: Mapping[str, str] = MappingProxyType({}), code: int = 0) -> str:
         """Run a script; all that it printed."""
         path = f"{self._bin}{os.pathsep}{os.environ['PATH']}"
         own = {"PATH": path, "PYTHONPATH": str(ROOT), "GITHUB_STEP_SUMMARY": str(self.summary)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from check_jsonschema.cli.main_command import main as check_jsonschema
 from click.testing import CliRunner
 

@@ -211,10 +211,10 @@ def test_a_pull_request_has_one_comment_which_each_run_renews(
     with api() as server:
         for plan in (f"{mark}\nfirst `$(id)` \"'\n", f"{mark}\nsecond\n"):
             (root / "plan.md").write_text(plan, encoding="utf-8")
-            printed = runner.run(text, **given(server, "token"))
+            printed = runner.run(text, given(server, "token"))
             assert texts(server, provider) == [plan]
             assert "token" not in printed
         assert [method for method, _ in server.asked] == ["GET", "POST", "GET", "PATCH"]
-        said = runner.run(text, code=22, **given(server, "stale"))
+        said = runner.run(text, given(server, "stale"), code=22)
         assert "Bad credentials" in said or "401" in said
         assert texts(server, provider) == [plan]
