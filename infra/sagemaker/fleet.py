@@ -108,17 +108,6 @@ def _started(variant: Variant, count: int | None = None) -> Fleet | Containers:
     return Fleet(variant["InstanceType"], own)
 
 
-def lost(serving: Variant | None, wanted: Variant) -> list[Variant]:
-    """Variants on instances that are not there any more, or on other ones, afterwards."""
-    kept = {(one["VariantName"], one.get("InstanceType")) for one in _all(wanted)}
-    there = _all(serving) if serving else ()
-    return [
-        one
-        for one in there
-        if "InstanceType" in one and (one["VariantName"], one["InstanceType"]) not in kept
-    ]
-
-
 def retention(
     serving: Variant | None, wanted: Variant, counts: Mapping[str, int] | None = None
 ) -> dict[str, Any]:

@@ -32,12 +32,12 @@ def check(names: Names, serving: Variant | None, wanted: Variant) -> None:
     )
 
 
-def keeps_variants(serving: Variant | None, wanted: Variant) -> bool:
-    """Whether both have the same variants, without which SageMaker takes no policy of its own for
-    the update: then all traffic goes over at once."""
-    both = (serving, wanted)
-    names = [one.names for one in both if isinstance(one, Variants)]
-    return len(set(names)) < 2
+def takes_policy(serving: Variant | None, wanted: Variant) -> bool:
+    """Whether SageMaker takes a policy of ours for the update: where both have the same variants,
+    on instances. Else all traffic goes over at once."""
+    both = [one for one in (serving, wanted) if one]
+    names = {one.names for one in both if isinstance(one, Variants)}
+    return len(names) < 2 and not any("ServerlessConfig" in one for one in both)
 
 
 def notes(serving: Variant | None, wanted: Variant) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound
-from onnxferry.infra.sagemaker import storage
+from onnxferry.infra.sagemaker import alarms, storage
+from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import COUNT, Variant, Variants, variants_of
+from onnxferry.infra.sagemaker.fleet import COUNT, Variants, variants_of
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
 from onnxferry.infra.sagemaker.role_policy import is_our_policy
@@ -31,6 +32,9 @@ class Endpoint:
     pending: str
     reason: str
     count: int = 0
+    stage: str = ""  # of an update, in SageMaker's words
+    since: Any = None  # when what is under way began
+    deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
     tags: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -66,6 +70,12 @@ class CurrentState:
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
     variant: Variants | None = None
+    alarms: Mapping[str, AlarmState] = field(default_factory=dict)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of all production variants that serve."""
+        return tuple(one["VariantName"] for one in self.variant.all) if self.variant else ()
 
     @property
     def version(self) -> str:
@@ -123,7 +133,8 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
     variant = variants_of(found) if found else None
-    return CurrentState(names, main, candidate, _ours(configs), _ours(models), foreign, variant)
+    hosted = (_ours(configs), _ours(models), foreign, variant)
+    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names))
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
@@ -155,12 +166,21 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     if (found := clients.call_if_there(*describe, EndpointName=name)) is None:
         return None
     arn, state = found["EndpointArn"], found["EndpointStatus"]
-    pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
+    coming = found.get("PendingDeploymentSummary", {})
+    pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
+    last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
     variants = found.get("ProductionVariants", [])
     counts = {one["VariantName"]: one.get(COUNT, 0) for one in variants}
-    total = sum(counts.values())
-    return Endpoint(name, arn, state, config, pending, reason, total, counts=counts)
+    told = (reason, sum(counts.values()), _stage(coming), since, last)
+    return Endpoint(name, arn, state, config, pending, *told, counts=counts)
+
+
+def _stage(coming: Mapping[str, Any]) -> str:
+    """What SageMaker says that an update is at: of the first variant that says anything."""
+    variants = coming.get("ProductionVariants", [])
+    said = (status for variant in variants for status in variant.get("VariantStatus", [])[-1:])
+    return next((s.get("StatusMessage") or s["Status"] for s in said), "")
 
 
 def described_config(clients: AwsClients, config: str) -> Any:
@@ -174,14 +194,6 @@ def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
     variant = variants_of(clients.call(*describe, EndpointConfigName=config))
     return _url_of_model(clients, variant["ModelName"]), variant
-
-
-def is_scaled(clients: AwsClients, endpoint: str, variant: Variant) -> bool:
-    """Whether Application Auto Scaling changes the number of an endpoint's instances."""
-    resource = f"endpoint/{endpoint}/variant/{variant['VariantName']}"
-    listed = ("application-autoscaling", "describe_scalable_targets", "ScalableTargets")
-    asked = {"ServiceNamespace": "sagemaker", "ResourceIds": [resource]}
-    return bool(clients.pages(*listed, f"scalable target {resource}", **asked))
 
 
 def has_role(clients: AwsClients, names: Names) -> bool:
