@@ -24,6 +24,7 @@ from onnxferry.infra.sagemaker import (
     listing,
     plan,
     scaling,
+    serverless,
     state,
     storage,
 )
@@ -75,8 +76,9 @@ class SageMakerCloud:
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
         guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        fits = serverless.checked(guarded, self.names, bundle.package)
         change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(guarded, change, bundle.package))
+        return self._noted(scaling.deployed(fits, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
