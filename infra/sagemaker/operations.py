@@ -6,6 +6,7 @@ Each may be done twice, for a broken connection may have hidden that an earlier 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
@@ -196,8 +197,9 @@ class Operations(PrerequisiteOperations, ScalingOperations):
         )
 
     def _update(self, step: Step, config: str) -> None:
+        update = partial(self._ask, "update_endpoint", step.name, **step.parameters["update"])
         try:
-            self._ask("update_endpoint", step.name, **step.parameters["update"])
+            self._undisturbed(step.name, update)
         except Refused as e:
             if "scalable target" in str(e):
                 e.with_context(refused_scaling(step.name, FIRST))
@@ -239,7 +241,7 @@ class Operations(PrerequisiteOperations, ScalingOperations):
 
     def _delete(self, name: str) -> None:
         try:
-            self._ask("delete_endpoint", name, EndpointName=name)
+            self._undisturbed(name, partial(self._ask, "delete_endpoint", name, EndpointName=name))
         except NotFound:
             return
         except Refused:

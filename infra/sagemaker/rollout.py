@@ -61,9 +61,9 @@ def _on_its_way(main: Endpoint, config: str) -> bool:
 def _arriving(state: CurrentState, main: Endpoint, goal: Goal) -> Step:
     """Wait for what an interrupted run began. Where that fails, what proved itself before is put
     back, or there is nothing that did, and the endpoint is removed."""
-    if main.state == "InService" and main.history[:1] == (goal.config,):
-        return Step(Action.REUSE, "endpoint", main.name)
     awaited = _awaited(main.name, goal.config)
+    if main.history[:1] == (goal.config,) and not main.pending:  # else an autoscaler is at work
+        return Step(Action.REUSE, "endpoint", main.name) if main.state == "InService" else awaited
     if state.previous:
         return replace(awaited, restore=_point(state, state.previous, goal, seen=goal.config))
     return awaited if main.history else replace(awaited, removal=deleted_found(main))

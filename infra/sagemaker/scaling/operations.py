@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken, NotFound, Unavailable
+from onnxferry.infra.errors import NameTaken, NotFound, Refused, Unavailable
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, Names, tags
 from onnxferry.infra.sagemaker.scaling import state
 from onnxferry.infra.sagemaker.scaling.requests import identified, is_step
 from onnxferry.infra.sagemaker.scaling.state import SERVICE
+from onnxferry.infra.sagemaker.state import Endpoint, endpoint
 
 _SETTLE_SECONDS = 120.0  # until a new scalable target is known everywhere
+_QUICKER = 5  # times that an autoscaler may be before us
 
 
 class ScalingOperations:
@@ -23,6 +25,7 @@ class ScalingOperations:
     clients: AwsClients
     names: Names
     wait: Callable[..., None]
+    _stable: Callable[[str], Endpoint | None]
 
     def put_scaling(self, step: Step) -> None:
         """Register a variant, or change its limits and tags; put policies, scheduled actions and
@@ -61,6 +64,19 @@ class ScalingOperations:
             self._delete_alarm(name)
         if self._own_target(at):
             self._scale(at, "deregister_scalable_target")
+
+    def _undisturbed(self, name: str, ask: Callable[[], None]) -> None:
+        """Ask for a change of an endpoint, and again where an autoscaler was quicker: SageMaker
+        refuses it while another number of instances comes up."""
+        for _ in range(_QUICKER):
+            try:
+                return ask()
+            except Refused:
+                found = endpoint(self.clients, name)
+                if found is None or found.state != "Updating" or found.pending:
+                    raise
+            self._stable(name)
+        return ask()
 
     def _register(self, at: dict[str, str], asked: Mapping[str, Any]) -> str:
         """The target's ARN. Tags are taken at the first registration alone."""

@@ -13,6 +13,7 @@ from tests.fakes.aws import fleets, moves
 from tests.fakes.aws.answers import Refusal, limit, validation
 from tests.fakes.aws.fleets import Configuration, Fleet, Fleets
 from tests.fakes.aws.quotas import SERVERLESS, Quotas
+from tests.fakes.aws.scaling import ScalableTargets
 
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 FIRST = "AllTraffic"
@@ -75,7 +76,7 @@ class Change:
 
 class Endpoints(dict[str, Endpoint]):
     """All endpoints by name. `trouble` maps the name of an endpoint to what befalls it whenever it
-    is built up; `scaled` are the endpoints that Application Auto Scaling knows; `most` is how many
+    is built up; `scaling` is what Application Auto Scaling knows of them; `most` is how many
     instances ran at a time. `find` returns an endpoint configuration, None where it is not."""
 
     def __init__(
@@ -86,10 +87,10 @@ class Endpoints(dict[str, Endpoint]):
         self.most = 0
         self.quotas = Quotas()
         self.trouble: dict[str, Trouble] = {}
-        self.scaled: set[str] = set()
         self.changes: list[Change] = []
         self.answered: set[str] = set()
         self._arn, self._find, self._say = arn, find, say
+        self.scaling = ScalableTargets(self, arn.partition("sagemaker:")[2])
 
     def operations(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {
@@ -99,8 +100,8 @@ class Endpoints(dict[str, Endpoint]):
             "UpdateEndpointWeightsAndCapacities": self.resize,
             "DeleteEndpoint": self.delete,
             "ListEndpoints": self.list,
-            "DescribeScalableTargets": self.targets,
             **self.quotas.operations(),
+            **self.scaling.operations(),
         }
 
     def create(self, asked: Mapping[str, Any]) -> Any:
@@ -119,7 +120,9 @@ class Endpoints(dict[str, Endpoint]):
 
     def describe(self, asked: Mapping[str, Any]) -> Any:
         found = self._found(asked["EndpointName"])
-        if found.state in BUSY:
+        if found.state == "InService":
+            self.scaling.act(found.name)
+        elif found.state in BUSY:
             found.looks -= 1
             if found.looks < 0:
                 self._done(found)
@@ -153,7 +156,7 @@ class Endpoints(dict[str, Endpoint]):
         wanted = self._known(config)
         coming = fleets.retained(found.fleets, fleets.configured(wanted), asked)
         moves.check(found.name, now, wanted, asked)
-        moves.check_scaled(self._scaled(found), found.fleets, coming)
+        moves.check_scaled(self.scaling.scaled(found.name), found.fleets, coming)
         self._within_quota(coming)
         found.state, found.pending, found.reason = "Updating", config, ""
         found.looks, found.coming = self.looks, coming
@@ -184,19 +187,13 @@ class Endpoints(dict[str, Endpoint]):
     def delete(self, asked: Mapping[str, Any]) -> Any:
         found = self._changeable(asked["EndpointName"])
         found.state, found.looks = "Deleting", self.looks
-        self.scaled.discard(found.name)
+        self.scaling.gone(found.name)
         self._serve(found, None)
         return {}
 
     def list(self, asked: Mapping[str, Any]) -> Any:
         named = asked.get("NameContains", "")
         return {"Endpoints": [self._summary(e) for e in self.values() if named in e.name]}
-
-    def targets(self, asked: Mapping[str, Any]) -> Any:
-        """Scalable targets, of Application Auto Scaling."""
-        known = {f"endpoint/{name}/variant/{FIRST}": name for name in self.scaled}
-        found = [_target(i) for i in known if i in asked.get("ResourceIds", known)]
-        return {"ScalableTargets": found}
 
     def using(self, config: str) -> Endpoint | None:
         """An endpoint that has `config`, or is getting it."""
@@ -228,10 +225,6 @@ class Endpoints(dict[str, Endpoint]):
 
     def _count(self, more: int = 0) -> None:
         self.most = max(self.most, fleets.instances(self.running()) + more)
-
-    def _scaled(self, found: Endpoint) -> set[str]:
-        """Its variants that Application Auto Scaling knows."""
-        return {FIRST} if found.name in self.scaled else set()
 
     def _done(self, found: Endpoint) -> None:
         trouble = self.trouble.get(found.name)
@@ -281,15 +274,3 @@ class Endpoints(dict[str, Endpoint]):
         if found is None:
             raise Refusal("ValidationException", f'Could not find endpoint "{arn}".')
         return found.tags
-
-
-def _target(resource: str) -> dict[str, Any]:
-    return {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": resource,
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-        "MinCapacity": 1,
-        "MaxCapacity": 9,
-        "RoleARN": "arn:aws:iam::123456789012:role/aws-service-role/sagemaker",
-        "CreationTime": 0.0,
-    }

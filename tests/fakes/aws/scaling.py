@@ -62,7 +62,8 @@ class ScalableTargets(dict[Key, ScalableTarget]):
         self._endpoints, self._place = endpoints, place  # "REGION:ACCOUNT"
 
     def operations(self) -> Mapping[str, Callable[[Asked], Any]]:
-        return {
+        """By service, too: others have operations of the same names."""
+        table: Mapping[str, Callable[[Asked], Any]] = {
             "RegisterScalableTarget": self.register,
             "DeregisterScalableTarget": self.deregister,
             "DescribeScalableTargets": self.describe,
@@ -76,6 +77,7 @@ class ScalableTargets(dict[Key, ScalableTarget]):
             "TagResource": self.tag,
             "UntagResource": self.untag,
         }
+        return {f"application-autoscaling.{name}": done for name, done in table.items()}
 
     def scaled(self, endpoint: str) -> set[str]:
         """Names of an endpoint's variants that are registered."""
@@ -246,8 +248,7 @@ class ScalableTargets(dict[Key, ScalableTarget]):
         if found is None or found.state != "InService" or capacity == self._running(target):
             return
         key = {INSTANCES: {"DesiredInstanceCount": capacity}}.get(
-            target.dimension,
-            {"ServerlessUpdateConfig": {"ProvisionedConcurrency": capacity}},
+            target.dimension, {"ServerlessUpdateConfig": {"ProvisionedConcurrency": capacity}}
         )
         wish = {"VariantName": variant, **key}
         self._endpoints.resize({"EndpointName": endpoint, "DesiredWeightsAndCapacities": [wish]})
@@ -299,7 +300,9 @@ def _alarms(target: ScalableTarget, kind: str) -> list[dict[str, str]]:
     """Those that Application Auto Scaling makes; a step policy waits for the user's own."""
     names = ("AlarmHigh", "AlarmLow") if kind == "TargetTrackingScaling" else ()
     made = [f"TargetTracking-{target.resource}-{name}-{uuid.uuid4()}" for name in names]
-    return [{"AlarmName": name, "AlarmARN": f"arn:aws:cloudwatch:x:1:alarm:{name}"} for name in made]
+    return [
+        {"AlarmName": name, "AlarmARN": f"arn:aws:cloudwatch:x:1:alarm:{name}"} for name in made
+    ]
 
 
 def _page(asked: Asked, key: str, items: list[Any]) -> dict[str, Any]:
