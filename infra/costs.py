@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 HOURLY = "billed by the hour"
 _STORED = "billed by what it stores"
+_MONTHLY = "billed by the month"
 _REQUESTS = "billed by request, nothing while nobody calls it"
 _KEPT = "takes space in the server's store"  # which may be a folder here
 _INGESTED = "billed by what it takes in"
@@ -15,6 +16,7 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "endpoint": HOURLY,
         "package": _STORED,
         "log group": _STORED,
+        "alarm": _MONTHLY,
         "autoscaling": "billed by its CloudWatch alarms",
     },
     "azureml": {

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import quota, references, rollout
+from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.fleet import Fleet, Variant
+from onnxferry.infra.sagemaker.guardrails import GuardrailChecks
 from onnxferry.infra.sagemaker.state import CurrentState
 
 
@@ -38,6 +40,12 @@ class Checks:
             return plan
         lacking = self._shortage(fleets) or ""
         return replace(plan, summary=replace(plan.summary, shortage=lacking))
+
+    def guarded(self, plan: Plan, wanted: Variant, watched: Watched) -> Plan:
+        """`plan` with what its guardrails say. Raises as GuardrailChecks does."""
+        new = [variant["VariantName"] for variant in watched.variants]
+        count = rollout.will_run(self.there, wanted).count
+        return GuardrailChecks(self.clients, self.there, new, count).checked(plan)
 
     def _shortage(self, fleets: tuple[Fleet, ...]) -> str | None:
         names, without = self.there.names, "the quota was not checked"

@@ -13,12 +13,21 @@ from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
-from onnxferry.infra.sagemaker import deletion, listing, plan, scaling, state, storage
+from onnxferry.infra.sagemaker import (
+    console,
+    container_logs,
+    deletion,
+    listing,
+    plan,
+    scaling,
+    state,
+    storage,
+)
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
-from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
@@ -62,8 +71,9 @@ class SageMakerCloud:
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
+        guarded = checks.guarded(planned, wanted.variant, wanted.watched)
         change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(planned, change, bundle.package))
+        return self._noted(scaling.deployed(guarded, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -151,6 +161,8 @@ class SageMakerCloud:
             details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
+        if main.stage:
+            details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
         if self.clients.notes:
@@ -185,12 +197,25 @@ class SageMakerCloud:
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
+        self._must_be_there()
+        return container_logs.tail(self.clients, self.endpoint, lines)
+
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """See HasLogFeed."""
+        self._must_be_there()
+        return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def console_url(self) -> str:
+        """See HasConsole."""
+        place = (self.clients.partition_of_region, self.clients.region)
+        return console.endpoint_page(*place, self.endpoint)
+
+    def _must_be_there(self) -> None:
         if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(
                 f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
                 f" {program('deploy')} makes it"
             )
-        return tail(self.clients, self.endpoint, lines)
 
     @property
     def _smoke_test(self) -> SmokeTest:
@@ -216,3 +241,5 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
         yield "endpoint configuration", config, use
     for model in there.models:
         yield "model", model, "kept"
+    for alarm in there.alarms.values():
+        yield "alarm", alarm.name, alarm.state

@@ -136,8 +136,8 @@ class ScalingOperations:
     def _put_alarm(self, alarm: Mapping[str, Any], policy: str) -> None:
         """CloudWatch replaces an alarm of the same name without asking, so it is looked at."""
         name = alarm["AlarmName"]
-        there = state.alarm(self.clients, name)
-        if there and there["Tags"].get(ENDPOINT_TAG) != self.names.made:
+        there, ours = state.own_alarm(self.clients, self.names)
+        if there and not ours:
             raise NameTaken(
                 f"AWS {self.names.region}, alarm {name}: it exists, and onnxferry did not make it;"
                 " delete it, or choose another endpoint name with --name"
@@ -146,9 +146,9 @@ class ScalingOperations:
         self.clients.call("cloudwatch", "put_metric_alarm", f"alarm {name}", **alarm, **own)
 
     def _delete_alarm(self, name: str) -> None:
-        there = state.alarm(self.clients, name)
-        if there and there["Tags"].get(ENDPOINT_TAG) == self.names.made:
-            self.clients.call("cloudwatch", "delete_alarms", f"alarm {name}", AlarmNames=[name])
+        if state.own_alarm(self.clients, self.names)[1]:
+            where = f"alarm {name}"
+            self.clients.call_if_there("cloudwatch", "delete_alarms", where, AlarmNames=[name])
 
 
 def _where(at: Mapping[str, str]) -> str:
