@@ -13,6 +13,7 @@ from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.alarm_operations import AlarmOperations
+from onnxferry.infra.sagemaker.async_requests import AsyncRequests
 from onnxferry.infra.sagemaker.blue_green import waited, watched
 from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.fired import fired
@@ -20,7 +21,7 @@ from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS
 from onnxferry.infra.sagemaker.scaling.operations import ScalingOperations
 from onnxferry.infra.sagemaker.scaling.refusals import refused_scaling
-from onnxferry.infra.sagemaker.smoke import SmokeTest
+from onnxferry.infra.sagemaker.smoke import Send, SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.system.exits import program
@@ -84,7 +85,8 @@ class Operations(AlarmOperations, ScalingOperations):
         found = self._seen(step, config)
         if found is None:
             raise self._gone(step.name)
-        if found.state in BROKEN:
+        again = step.parameters.get("recreate") and found.config != config
+        if found.state in BROKEN or again:
             return self._recreate(step)
         if found.config != config or found.state != "InService":
             self._refuse_firing(step.name, watched(request.get("DeploymentConfig", {})))
@@ -101,7 +103,16 @@ class Operations(AlarmOperations, ScalingOperations):
 
     def smoke(self, step: Step) -> None:
         """See SmokeTest."""
-        SmokeTest(self.clients).run(step.name, step.parameters["package"])
+        SmokeTest(self.clients).run(step.name, step.parameters["package"], self._sent(step))
+
+    def _sent(self, step: Step) -> Send | None:
+        """How an asynchronous endpoint is asked; None for others."""
+        if not (place := step.parameters.get("requests", "")):
+            return None
+        asked = AsyncRequests(
+            self.clients, step.name, place, self.names.mark(), self._wait, tidy=True
+        )
+        return lambda request: asked.send(request, self.names.settings.wait_minutes * 60)
 
     def record_history(self, step: Step) -> None:
         """Tag the endpoint with the configurations that have proved themselves."""

@@ -66,6 +66,8 @@ class Async(_Instances):
     """Asynchronous Inference."""
     output: Folder | None = None
     """Where answers are put (s3://BUCKET/PREFIX/); default: beside the packages."""
+    inputs: tuple[Folder, ...] = ()
+    """Further places of requests (s3://BUCKET/PREFIX/) that the role may read."""
     success_topic: Topic | None = None
     """ARN of the SNS topic that is told of each answer."""
     error_topic: Topic | None = None
