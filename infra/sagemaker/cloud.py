@@ -96,12 +96,7 @@ class SageMakerCloud:
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
-        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
-
-    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
-        """What is registered of the endpoint; nothing where that may not be asked."""
-        ask = partial(scaling.read, self.clients, self.names)
-        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
+        return self._noted(scaling.deleted(planned, self.clients, self.names))
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -114,7 +109,7 @@ class SageMakerCloud:
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used)
-        return scaling.deleted(planned, self.names, self._scaling())
+        return scaling.deleted(planned, self.clients, self.names)
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -205,7 +200,7 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
-        for one in self._scaling():
+        for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 

@@ -42,6 +42,8 @@ class ScalingOperations:
         if asked["alarm"]:
             steps = (p["PolicyName"] for p in asked["policies"] if is_step(p))
             self._put_alarm(asked["alarm"], policies[next(steps)])
+        for name in asked["gone"]["alarms"]:
+            self._delete_alarm(name)
         for policy in asked["gone"]["policies"]:
             self._scale(at, "delete_scaling_policy", PolicyName=policy)
         for action in asked["gone"]["actions"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
@@ -50,6 +51,11 @@ def read(clients: AwsClients, names: Names) -> tuple[FoundScaling, ...]:
     begin = prefix(names.endpoint)
     there = (target for target in targets(clients) if target["ResourceId"].startswith(begin))
     return tuple(found(clients, names, target) for target in there)
+
+
+def read_if_allowed(clients: AwsClients, names: Names) -> tuple[FoundScaling, ...]:
+    """As `read`; nothing where that may not be asked."""
+    return clients.if_allowed(partial(read, clients, names), "autoscaling is not looked for") or ()
 
 
 def targets(clients: AwsClients, resource: str = "") -> list[Any]:
