@@ -8,12 +8,14 @@ longer so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Step
+from onnxferry.infra.sagemaker import blue_green
 from onnxferry.infra.sagemaker.blue_green import at_once
 from onnxferry.infra.sagemaker.fleet import Fleet, Variant, added, configured, retention, updated
 from onnxferry.infra.sagemaker.names import DEPLOYED_TAG, HISTORY_TAG, VERSION_TAG, Names, tags
@@ -26,12 +28,13 @@ Steps = tuple[Step, ...]
 
 @dataclass(frozen=True)
 class Goal:
-    """The configuration that is to serve, its package (s3://...) and its production variant."""
+    """The configuration that is to serve, its package (s3://...) and its production variant;
+    `deployment` is the DeploymentConfig of the update to it, empty where SageMaker takes none."""
 
     config: str
     url: str
     variant: Variant
-    deployment: Mapping[str, Any] = field(default_factory=at_once)  # of the update to it
+    deployment: Mapping[str, Any] = field(default_factory=at_once)
 
 
 def serving(state: CurrentState, goal: Goal) -> Steps:
@@ -126,8 +129,8 @@ def _point(state: CurrentState, config: str, goal: Goal, seen: str) -> Step:
     names, main = state.names, state.main
     what = {"EndpointName": names.endpoint, "EndpointConfigName": config}
     rollout = {"DeploymentConfig": goal.deployment if config == goal.config else at_once()}
-    if any("ServerlessConfig" in one for one in (state.variant, goal.variant) if one):
-        rollout = {}  # nothing to choose
+    if not goal.deployment:
+        rollout = {}
     pending = [main.pending] if main and main.pending else []
     parameters = {
         "update": {**what, **rollout, **retention(state.variant, goal.variant)},
@@ -205,7 +208,16 @@ def will_run(state: CurrentState, wanted: Variant) -> Fleet:
 def minutes(names: Names, serving: Steps) -> tuple[int, int]:
     """How long the steps usually take, from and to."""
     made = any(s.name == names.candidate and s.action is Action.CREATE for s in serving)
-    return (10, 25) if made else (5, 15)
+    least, most = (10, 25) if made else (5, 15)
+    waits = math.ceil(sum(_waits(step) for step in serving) / 60)
+    return least + waits, most + waits
+
+
+def _waits(step: Step) -> int:
+    """Seconds that an update waits, all in all."""
+    if step.operation != "promote":
+        return 0
+    return blue_green.waits(step.parameters["update"].get("DeploymentConfig", {}))
 
 
 def notes(state: CurrentState, wanted: Variant) -> tuple[str, ...]:

