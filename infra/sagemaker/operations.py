@@ -217,6 +217,8 @@ class Operations(AlarmOperations, ScalingOperations):
         try:
             self._undisturbed(step.name, update)
         except Refused as e:
+            if "cloudwatch:DescribeAlarms" in str(e):
+                e.with_context("Give the execution role that permission: SageMaker looks with it.")
             if "scalable target" in str(e):
                 e.with_context(refused_scaling(step.name, FIRST))
             found = state.endpoint(self.clients, step.name)

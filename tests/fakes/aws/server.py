@@ -23,6 +23,7 @@ from werkzeug.serving import make_server
 
 from tests.fakes.aws.alarms import Alarms
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
+from tests.fakes.aws.blue_green import BlueGreen
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
@@ -67,7 +68,10 @@ class AwsServer:
         """An account with nothing in it."""
         moto_api_backend.reset()
         self.hosting = Hosting(self, ACCOUNT, REGION)
-        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say)
+        self.alarms = Alarms(ACCOUNT, REGION)
+        self.blue_green = BlueGreen(self.alarms)
+        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say, self.blue_green)
+        self.endpoints.policies = self.hosting.policies
         self.objects = Objects(lambda: self.s3)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
@@ -75,7 +79,6 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         # what answers instead of moto: each with a table of `operations`
-        self.alarms = Alarms(ACCOUNT, REGION)
         self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms)
         self.begin()
 
