@@ -31,6 +31,7 @@ from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
+from tests.fakes.aws.metrics import Metrics
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
 
@@ -80,7 +81,8 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.hosts: Callable[[Path], Host] = _loaded
         # what answers instead of moto: each with a table of `operations`
-        self.parts: tuple[Any, ...] = (self.endpoints,)
+        self.metrics = Metrics()
+        self.parts: tuple[Any, ...] = (self.endpoints, self.metrics)
         self.up: dict[str, Host] = {}
         self.begin()
 
