@@ -23,6 +23,7 @@ from onnxferry.infra.sagemaker import (
     listing,
     metrics,
     plan,
+    scaling,
     state,
     storage,
 )
@@ -70,15 +71,20 @@ class SageMakerCloud:
         found = state.read_prerequisites(self.clients, self.names, wanted)
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
-        planned = plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, wanted.variant))
+        planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
+        guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
+        return self._noted(scaling.deployed(guarded, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url, variant = state.served(self.clients, plan.to_go_back_to(there))
+        config = plan.to_go_back_to(there)
+        url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
-        return plan.rollback(there, url, variant)
+        after = state.described_config(self.clients, config)["ProductionVariants"]
+        change = scaling.change(self.clients, there, after)
+        return self._noted(scaling.rolled_back(plan.rollback(there, url, variant), change))
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -87,7 +93,13 @@ class SageMakerCloud:
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
-        return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
+        planned = deletion.delete(there, owned, policies, used, bucket=spare)
+        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
+
+    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
+        """What is registered of the endpoint; nothing where that may not be asked."""
+        ask = partial(scaling.read, self.clients, self.names)
+        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -99,7 +111,8 @@ class SageMakerCloud:
         there = self._read()
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        return deletion.delete_unproved(there, owned, used)
+        planned = deletion.delete_unproved(there, owned, used)
+        return scaling.deleted(planned, self.names, self._scaling())
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -149,6 +162,8 @@ class SageMakerCloud:
             details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
+        if main.stage:
+            details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
         if self.clients.notes:
@@ -177,6 +192,9 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
+        for one in self._scaling():
+            by = "" if one.ours else ", by others"
+            yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
@@ -231,3 +249,5 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
         yield "endpoint configuration", config, use
     for model in there.models:
         yield "model", model, "kept"
+    for alarm in there.alarms.values():
+        yield "alarm", alarm.name, alarm.state

@@ -47,18 +47,19 @@ def _said(settings: SageMaker) -> Iterator[str]:
 
 
 def _fleets(asked: Sage) -> Mapping[str, Range]:
-    """Instances by type, the least and the most, of all variants."""
+    """Instances by type, the least and the most, of all variants: the further ones as many as are
+    configured, the first what else of `count` runs, or what scaling lets run."""
     settings, serving = asked.settings, asked.settings.serving
-    first: Range = (Decimal(asked.count), Decimal(asked.count))
-    if scaling := settings.scaling:
-        first = (Decimal(scaling.min), Decimal(scaling.max))
-    shadows = 2 if settings.rollout.shadow else 1
+    further = getattr(serving, "variants", {}).values()
+    running = Decimal(max(0, asked.count - sum(one.instance_count for one in further)))
+    scaling, shadows = settings.scaling, 2 if settings.rollout.shadow else 1
+    bounds = (Decimal(scaling.min), Decimal(scaling.max)) if scaling else (running, running)
     kind: str = getattr(serving, "instance_type", "")
-    fleets: dict[str, Range] = {kind: (first[0] * shadows, first[1] * shadows)}
-    for further in getattr(serving, "variants", {}).values():
-        least, most = fleets.get(further.instance_type, (NOTHING, NOTHING))
-        more = Decimal(further.instance_count)
-        fleets[further.instance_type] = (least + more, most + more)
+    fleets: dict[str, Range] = {kind: (bounds[0] * shadows, bounds[1] * shadows)}
+    for one in further:
+        least, most = fleets.get(one.instance_type, (NOTHING, NOTHING))
+        more = Decimal(one.instance_count)
+        fleets[one.instance_type] = (least + more, most + more)
     return fleets
 
 

@@ -40,27 +40,17 @@ _NEXT: Mapping[type[CloudError], str] = {
 }
 
 
-def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
-    """The error for an endpoint of which `what` is wrong."""
+def failure(clients: AwsClients, found: Endpoint, what: str, why: str = "") -> CloudError:
+    """The error for an endpoint of which `what` is wrong; `why` is what else is known of it, and
+    what next."""
     log, reason = tail(clients, found.name), found.reason or "SageMaker gives no reason"
     kind = _kind(found.reason, log)
+    following = why or f"What next: {_NEXT[kind]}."
     error = kind(
-        f"AWS {clients.region}, endpoint {found.name}: {what}: {reason}. What next: {_NEXT[kind]}."
+        f"AWS {clients.region}, endpoint {found.name}: {what}: {reason.rstrip('.')}. {following}"
         f" What is there is listed by {program('status')}"
     )
     return error.with_log(log)
-
-
-def refused_scaling(endpoint: str) -> str:
-    """What to do where an autoscaled endpoint's instance type is to be changed."""
-    resource = f"--service-namespace sagemaker --resource-id endpoint/{endpoint}/variant/AllTraffic"
-    dimension = "--scalable-dimension sagemaker:variant:DesiredInstanceCount"
-    return (
-        f"endpoint {endpoint} is autoscaled, and SageMaker does not change its instance type. Note"
-        f" the policy (aws application-autoscaling describe-scaling-policies {resource}),"
-        f" run: aws application-autoscaling deregister-scalable-target {resource} {dimension},"
-        " deploy, and register it again; or leave sagemaker.serving.instance_type as it was"
-    )
 
 
 def _kind(reason: str, log: str) -> type[CloudError]:
