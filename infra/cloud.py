@@ -157,6 +157,15 @@ class HasLogFeed(Protocol):
 
 
 @runtime_checkable
+class HasMetrics(Protocol):
+    """An endpoint whose requests the cloud counts."""
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """RequestMetrics of the last hour by their titles, or why they are not known; empty where
+        nothing serves. Raises CloudError."""
+
+
+@runtime_checkable
 class HasConsole(Protocol):
     """An endpoint that has a page in its cloud's console."""
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks the endpoint
 
 _AWS = {
+    "cloudwatch:GetMetricStatistics": "`status` does not tell the last hour's requests",
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
@@ -22,6 +22,7 @@ from onnxferry.infra.sagemaker import (
     container_logs,
     deletion,
     listing,
+    metrics,
     plan,
     scaling,
     state,
@@ -213,6 +214,13 @@ class SageMakerCloud:
         """See HasLogFeed."""
         self._must_be_there()
         return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """See HasMetrics."""
+        found = state.endpoint(self.clients, self.endpoint)
+        if found is None or found.state in ("Creating", "Deleting"):
+            return {}
+        return metrics.last_hour(self.clients, self.endpoint, found.config, self.today())
 
     def console_url(self) -> str:
         """See HasConsole."""

@@ -29,6 +29,7 @@ from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.hosting import Hosting
 from tests.fakes.aws.invocations import Host, Invocations
+from tests.fakes.aws.metrics import Metrics
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
 
@@ -79,7 +80,8 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         # what answers instead of moto: each with a table of `operations`
-        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms)
+        self.metrics = Metrics()
+        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms, self.metrics)
         self.begin()
 
     def begin(self) -> None:
