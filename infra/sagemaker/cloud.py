@@ -16,6 +16,7 @@ from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
+from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
@@ -77,8 +78,17 @@ class SageMakerCloud:
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
-        used = Checks(self.clients, there).users(there.configs, there.models)
-        return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
+        busy = self._busy()
+        used = Checks(self.clients, there).users(there.configs, there.models, busy)
+        planned = deletion.delete(there, owned, policies, used, bucket=spare)
+        stops = map(jobs.stopped, busy)
+        return self._noted(replace(planned, steps=(*stops, *planned.steps)))
+
+    def _busy(self) -> list[str]:
+        """The batch jobs that are at work."""
+        without = "batch jobs that are at work are not looked for"
+        found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
+        return [job.name for job in found or ()]
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -168,6 +178,8 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
+        for job in self._busy():
+            yield jobs.JOB, job, f"at work, {HOURLY}"
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""

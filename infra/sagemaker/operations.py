@@ -11,6 +11,7 @@ from typing import Any
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
+from onnxferry.infra.sagemaker.batch.operations import BatchOperations
 from onnxferry.infra.sagemaker.failures import failure, refused_scaling
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOperations
@@ -22,7 +23,7 @@ _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_con
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(PrerequisiteOperations):
+class Operations(BatchOperations, PrerequisiteOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:

@@ -35,7 +35,12 @@ S3_ACTIONS = {  # operation -> the actions that S3 asks for instead
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }
 _OF_OBJECTS = {"DeleteObjects"}  # asked for each key that the body names
-_NAMED = {"ModelName": "model", "EndpointConfigName": "endpoint-config", "EndpointName": "endpoint"}
+_NAMED = {
+    "ModelName": "model",
+    "EndpointConfigName": "endpoint-config",
+    "EndpointName": "endpoint",
+    "TransformJobName": "transform-job",
+}
 PASSED = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}  # as all are here
 _PREFIXES = {
     "service-quotas": "servicequotas",
@@ -162,7 +167,8 @@ def _logs(call: Call, arn: str) -> Iterator[Permission]:
 def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
     asked = call.parameters
     # SageMaker writes names in ARNs in lower case
-    named = [f"{arn}{kind}/{asked[key].lower()}" for key, kind in _NAMED.items() if key in asked]
+    keys = ("TransformJobName",) if "TransformJobName" in asked else _NAMED
+    named = [f"{arn}{_NAMED[key]}/{asked[key].lower()}" for key in keys if key in asked]
     for where in named or [asked.get("ResourceArn", "*")]:
         yield Permission(f"sagemaker:{call.operation}", where)
     if asked.get("Tags") and named:

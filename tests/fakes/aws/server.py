@@ -26,6 +26,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from onnxferry import scoring
+from onnxferry.scoring.rows.batch_form import BATCH
 from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
@@ -33,6 +34,7 @@ from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
+from tests.fakes.aws.transform_jobs import Account, TransformJobs
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -80,7 +82,10 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.hosts: Callable[[Path], Host] = _loaded
         # what answers instead of moto: each with a table of `operations`
-        self.parts: tuple[Any, ...] = (self.endpoints,)
+        quotas = self.endpoints.quotas
+        self.transform_jobs = TransformJobs(_ARN, Account(self), self._batch, self.say_job, quotas)
+        self.batch_hosts: Callable[[Path, Mapping[str, str]], Host] = _batch_loaded
+        self.parts: tuple[Any, ...] = (self.endpoints, self.transform_jobs)
         self.up: dict[str, Host] = {}
         self.begin()
 
@@ -113,14 +118,18 @@ class AwsServer:
 
     def say(self, endpoint: str, text: str) -> None:
         """The containers of `endpoint` print `text`."""
-        backend, group = (
-            get_backend("logs")[ACCOUNT][REGION],
-            f"/aws/sagemaker/Endpoints/{endpoint}",
-        )
+        self._log(f"/aws/sagemaker/Endpoints/{endpoint}", "AllTraffic/i-0123456789abcdef0", text)
+
+    def say_job(self, job: str, stream: str, text: str) -> None:
+        """A container of `job`, or SageMaker about its files, prints `text`."""
+        stream = f"{job}/i-0123456789abcdef0/{stream}".rstrip("/")
+        self._log("/aws/sagemaker/TransformJobs", stream, text)
+
+    def _log(self, group: str, stream: str, text: str) -> None:
+        backend = get_backend("logs")[ACCOUNT][REGION]
         if group not in backend.groups:
             backend.create_log_group(group, {})
         streams = backend.groups[group].streams
-        stream = "AllTraffic/i-0123456789abcdef0"
         if stream not in streams:
             backend.create_log_stream(group, stream)
         now = 1_790_000_000_000 + len(self.calls)
@@ -248,6 +257,7 @@ class AwsServer:
         known = {
             "model": self.sagemaker._models,
             "endpoint-config": self.sagemaker.endpoint_configs,
+            "transform-job": self.transform_jobs,
         }
         if name not in known[kind]:
             raise validation(f'Could not find {kind} "{arn}".')
@@ -305,9 +315,17 @@ class AwsServer:
         variant = self.sagemaker.endpoint_configs[config].production_variants[0]
         url = self.sagemaker._models[variant["ModelName"]].primary_container["ModelDataUrl"]
         if url not in self.up:
-            bucket, _, key = url.removeprefix("s3://").partition("/")
-            self.up[url] = self.hosts(self._unpacked(self.s3.get_object(bucket, key).value))
+            self.up[url] = self.hosts(self._package(url))
         return self.up[url]
+
+    def _batch(self, model: str, environment: Mapping[str, str]) -> Host:
+        """What answers in a transform job with a model."""
+        url = self.sagemaker._models[model].primary_container["ModelDataUrl"]
+        return self.batch_hosts(self._package(url), environment)
+
+    def _package(self, url: str) -> Path:
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        return self._unpacked(self.s3.get_object(bucket, key).value)
 
     def _unpacked(self, archive: bytes) -> Path:
         """The folder of a package, unpacked once for all accounts."""
@@ -364,6 +382,16 @@ class AwsServer:
 @cache
 def _loaded(folder: Path) -> Host:
     return scoring.load(folder).handle
+
+
+def _batch_loaded(folder: Path, environment: Mapping[str, str]) -> Host:
+    scorer = _loaded_with(folder, tuple(sorted(environment.items())))
+    return lambda request: scorer.handle(request, BATCH)
+
+
+@cache
+def _loaded_with(folder: Path, environment: tuple[tuple[str, str], ...]) -> scoring.Scorer:
+    return scoring.load(folder, dict(environment))
 
 
 def _check_tags(tags: list[dict[str, str]]) -> None:
