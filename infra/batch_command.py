@@ -57,9 +57,9 @@ _FORCE = "Take the lease of a run that is at work."
 @click.option("--format", "form", type=options.FORMATS, default="text", help="Of what is printed.")
 @click.option("--force", is_flag=True, help=_FORCE)
 def batch(yes: bool, force: bool, cancel: bool, wait: bool, form: str, **flags: Any) -> None:
-    """Score the files at INPUT into OUTPUT by a job of TARGET's own, a line out for each line in,
-    with errors in their place. Scores the first rows here, and shows what it will cost, before
-    anything is paid. The same command again follows a job that is at work, or does what is
+    """Score the files at INPUT into OUTPUT by a job of TARGET's own. A line comes out for each line
+    in, with errors in their place. Scores the first rows here, and shows what the job will cost,
+    before anything is paid. The same command again follows a job that is at work, or does what is
     missing."""
     from onnxferry.infra.jobs import BatchRequest, JobStatus
 
