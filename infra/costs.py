@@ -6,14 +6,19 @@ from collections.abc import Mapping
 
 HOURLY = "billed by the hour"
 _STORED = "billed by what it stores"
+_MONTHLY = "billed by the month"
 _REQUESTS = "billed by request, nothing while nobody calls it"
 _KEPT = "takes space in the server's store"  # which may be a folder here
 _INGESTED = "billed by what it takes in"
 
 COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
     "sagemaker": {
-        **dict.fromkeys(("endpoint", "transform job"), HOURLY),
-        **dict.fromkeys(("package", "log group"), _STORED),
+        "endpoint": HOURLY,
+        "package": _STORED,
+        "log group": _STORED,
+        "alarm": _MONTHLY,
+        "autoscaling": "billed by its CloudWatch alarms",
+        "transform job": HOURLY,
     },
     "azureml": {
         "deployment": HOURLY,

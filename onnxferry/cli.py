@@ -30,11 +30,19 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     ),
     "status": (_CLOUDS, "Show what is live on TARGET."),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
+    "open": (
+        "onnxferry.infra.open_command:{}_",
+        "Print the link to the endpoint's page in the console of TARGET's cloud.",
+    ),
     "list": (_CLOUDS + "_", "Show all that onnxferry ever made on TARGET."),
     "rollback": (_CLOUDS, "Put the previous version back."),
     "template": (
         "onnxferry.infra.template_command:{}",
         "Write what TARGET needs beside the package as a template of the cloud's own.",
+    ),
+    "ci": (
+        "onnxferry.infra.ci_command:{}",
+        "Write a pipeline that deploys to TARGET, without a stored key.",
     ),
     "delete": (_CLOUDS, "Delete the endpoint and all that deploying it made."),
     "serve": ("onnxferry.scripts.serve:command", "Serve model directories on this machine."),

@@ -13,13 +13,22 @@ from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
-from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
+from onnxferry.infra.sagemaker import (
+    console,
+    container_logs,
+    deletion,
+    listing,
+    plan,
+    scaling,
+    state,
+    storage,
+)
 from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
-from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
@@ -62,15 +71,20 @@ class SageMakerCloud:
         found = state.read_prerequisites(self.clients, self.names, wanted)
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
-        planned = plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, wanted.variant))
+        planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
+        guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
+        return self._noted(scaling.deployed(guarded, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url, variant = state.served(self.clients, plan.to_go_back_to(there))
+        config = plan.to_go_back_to(there)
+        url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
-        return plan.rollback(there, url, variant)
+        after = state.described_config(self.clients, config)["ProductionVariants"]
+        change = scaling.change(self.clients, there, after)
+        return self._noted(scaling.rolled_back(plan.rollback(there, url, variant), change))
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -81,14 +95,19 @@ class SageMakerCloud:
         busy = self._busy()
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
-        stops = map(jobs.stopped, busy)
-        return self._noted(replace(planned, steps=(*stops, *planned.steps)))
+        planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
+        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
 
     def _busy(self) -> list[str]:
         """The batch jobs that are at work."""
         without = "batch jobs that are at work are not looked for"
         found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
         return [job.name for job in found or ()]
+
+    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
+        """What is registered of the endpoint; nothing where that may not be asked."""
+        ask = partial(scaling.read, self.clients, self.names)
+        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -100,7 +119,8 @@ class SageMakerCloud:
         there = self._read()
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        return deletion.delete_unproved(there, owned, used)
+        planned = deletion.delete_unproved(there, owned, used)
+        return scaling.deleted(planned, self.names, self._scaling())
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -150,6 +170,8 @@ class SageMakerCloud:
             details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
+        if main.stage:
+            details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
         if self.clients.notes:
@@ -180,15 +202,31 @@ class SageMakerCloud:
             yield "log group", group, "kept"
         for job in self._busy():
             yield jobs.JOB, job, f"at work, {HOURLY}"
+        for one in self._scaling():
+            by = "" if one.ours else ", by others"
+            yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
+        self._must_be_there()
+        return container_logs.tail(self.clients, self.endpoint, lines)
+
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """See HasLogFeed."""
+        self._must_be_there()
+        return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def console_url(self) -> str:
+        """See HasConsole."""
+        place = (self.clients.partition_of_region, self.clients.region)
+        return console.endpoint_page(*place, self.endpoint)
+
+    def _must_be_there(self) -> None:
         if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(
                 f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
                 f" {program('deploy')} makes it"
             )
-        return tail(self.clients, self.endpoint, lines)
 
     @property
     def _smoke_test(self) -> SmokeTest:
@@ -214,3 +252,5 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
         yield "endpoint configuration", config, use
     for model in there.models:
         yield "model", model, "kept"
+    for alarm in there.alarms.values():
+        yield "alarm", alarm.name, alarm.state

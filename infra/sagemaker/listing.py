@@ -9,7 +9,7 @@ from dataclasses import replace
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Listed
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.sagemaker import references, state
+from onnxferry.infra.sagemaker import alarms, references, scaling, state
 from onnxferry.infra.sagemaker.names import (
     DEPLOYED_TAG,
     ENDPOINT_TAG,
@@ -34,9 +34,11 @@ def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
         *_hosting(clients, empty, "list_endpoint_configs", "EndpointConfig"),
         *_hosting(clients, empty, "list_models", "Model"),
         *_jobs(clients, empty),
+        *_alarms(clients, empty),
         *_roles(clients, names, empty),
         *_bucket(clients, names, empty),
         *_packages(clients, names, empty),
+        *_scaling(clients, empty),
     ]
 
 
@@ -74,6 +76,12 @@ def _jobs(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
         if ENDPOINT_TAG in tags:
             one = _tagged(replace(empty, kind="transform job", name=name, state=state_), tags)
             yield replace(one, instance_hours=_HOURS)
+
+
+def _alarms(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
+    found = clients.if_allowed(lambda: list(alarms.listed(clients)), "alarms are not listed")
+    for name, tags, said in found or ():
+        yield _tagged(replace(empty, kind="alarm", name=name, state=said), tags)
 
 
 def _roles(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]:
@@ -114,6 +122,12 @@ def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[List
             name = f"s3://{names.bucket}/{folder}{one.version}"
             package = replace(empty, kind="package", name=name, endpoint=endpoint)
             yield replace(package, version=one.version, state="stored")
+
+
+def _scaling(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
+    found = clients.if_allowed(lambda: [*scaling.listed(clients)], "autoscaling is not listed")
+    for resource, tags, limits in found or ():
+        yield _tagged(replace(empty, kind="autoscaling", name=resource, state=limits), tags)
 
 
 def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:

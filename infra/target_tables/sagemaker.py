@@ -3,6 +3,8 @@ who reaches it."""
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -10,6 +12,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from onnxferry.infra import environment_variables as variables
 from onnxferry.infra import tag_rules as tagging
+from onnxferry.infra.target_tables.scaling import Scaling
 from onnxferry.infra.target_tables.table import PricedTable, Table
 
 Folder = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.*$")]
@@ -83,6 +86,9 @@ Serving = Annotated[
 ]
 
 
+_LONGEST_WAITS = 28800 - 1800  # SageMaker's limit of an update, and half an hour to start in
+
+
 class Rollout(Table):
     """How a new version takes the traffic over."""
 
@@ -92,8 +98,9 @@ class Rollout(Table):
     """The canary's part, or a linear step, in percent of the instances."""
     wait_seconds: int = Field(300, ge=0, le=3600)
     """How long the alarms are watched after each step."""
-    termination_wait_seconds: int = Field(0, ge=0, le=3600)
-    """How long the old instances stay after the last step."""
+    termination_wait_seconds: int | None = Field(None, ge=0, le=3600)
+    """How long the alarms are watched after the last step, while the old instances stay; default:
+    wait_seconds where there are alarms, else 0."""
     alarms: bool = True
     """Make CloudWatch alarms, of the model's errors and its latency, that roll an update back."""
     latency_factor: float = Field(5.0, gt=1)
@@ -110,44 +117,20 @@ class Rollout(Table):
             raise variables.problem(
                 f"a linear step is 10 to 50 percent; got step_percent = {self.step_percent}"
             )
+        last = self.wait_seconds if self.termination_wait_seconds is None else 0
+        if self.step_seconds + (self.termination_wait_seconds or last) > _LONGEST_WAITS:
+            raise variables.problem(
+                f"{self.step_seconds} s of waits between the steps, and those after the last, are"
+                f" more than SageMaker allows one update ({_LONGEST_WAITS} s, so that its instances"
+                " have time to start): lower wait_seconds, or raise step_percent"
+            )
         return self
 
-
-class ScheduledAction(Table):
-    """Other limits from a time on."""
-
-    at: str = Field(pattern=r"^(cron|rate|at)\(.+\)$")
-    """When: cron(...), rate(...) or at(...), as Application Auto Scaling takes it."""
-    timezone: str = "UTC"
-    """Time zone of `at`, like Europe/Berlin."""
-    min: int | None = Field(None, ge=0)
-    """Least instances from then on."""
-    max: int | None = Field(None, ge=1)
-    """Most instances from then on."""
-
-
-class Scaling(Table):
-    """Autoscaling of the instances, or of the provisioned concurrency of a serverless endpoint."""
-
-    min: int = Field(1, ge=0)
-    """Least instances; 0 only where mode = "async"."""
-    max: int = Field(ge=1)
-    """Most instances."""
-    target: float | None = Field(None, gt=0)
-    """What each instance shall get: requests a minute, in mode async requests that wait, in mode
-    serverless the used part of the provisioned concurrency. Default: by the package's rehearsal."""
-    scale_out_seconds: int = Field(60, ge=0, le=3600)
-    """Cool-down after instances were added."""
-    scale_in_seconds: int = Field(300, ge=0, le=3600)
-    """Cool-down after instances were taken away."""
-    schedule: tuple[ScheduledAction, ...] = ()
-    """Other limits at given times, each with at, timezone, min and max."""
-
-    @pydantic.model_validator(mode="after")
-    def _fit(self) -> Scaling:
-        if self.min > self.max:
-            raise variables.problem(f"min ({self.min}) is more than max ({self.max})")
-        return self
+    @property
+    def step_seconds(self) -> int:
+        """How long an update waits between its first step and its last."""
+        steps = {"canary": 1, "linear": math.ceil(100 / self.step_percent) - 1}
+        return steps.get(self.traffic, 0) * self.wait_seconds
 
 
 class Network(Table):
@@ -228,8 +211,23 @@ class SageMaker(PricedTable):
         serving, scaling = self.serving, self.scaling
         if scaling and scaling.min == 0 and not isinstance(serving, Async):
             yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
+        yield from self._problems_alarms()
+        if scaling:
+            yield from _problems_scaled(scaling, serving)
         if isinstance(serving, Serverless):
             yield from self._problems_serverless(serving)
+
+    def _problems_alarms(self) -> Any:
+        variants = 1 + len(getattr(self.serving, "variants", ()))
+        own, others = 2 * variants * self.rollout.alarms, len(self.rollout.other_alarms)
+        if isinstance(self.serving, Serverless):
+            own = 0
+            if others:
+                said = 'serving.mode = "serverless" is not rolled back by alarms'
+                yield f"{said}: leave rollout.other_alarms out"
+        if own + others > 10:
+            count = f"{own} are made (2 a variant), and rollout.other_alarms has {others}"
+            yield f"at most 10 alarms watch an endpoint; {count}: set rollout.alarms = false"
 
     def _problems_serverless(self, serving: Serverless) -> Any:
         without = 'serving.mode = "serverless" has no'
@@ -243,3 +241,21 @@ class SageMaker(PricedTable):
             yield f'{without} steps: leave rollout.traffic = "{self.rollout.traffic}" out'
         if self.scaling and not serving.provisioned_concurrency:
             yield "scaling scales provisioned concurrency: set serving.provisioned_concurrency"
+
+
+def _problems_scaled(scaling: Scaling, serving: RealTime | Serverless | Async) -> Any:
+    """What of autoscaling does not go with how it serves."""
+    if scaling.min == 0 and not isinstance(serving, Async):
+        yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
+    if isinstance(serving, Serverless):
+        if (scaling.target or 0) > 1:
+            yield "scaling.target is the used part of the provisioned concurrency: at most 1"
+        if scaling.max > serving.max_concurrency:
+            yield "scaling.max is more than serving.max_concurrency"
+        return
+    most = scaling.max
+    for fleet in (serving, *getattr(serving, "variants", {}).values()):
+        if re.match(r"ml\.t\d", fleet.instance_type):
+            yield f"burstable instances ({fleet.instance_type}) are not autoscaled"
+        if fleet.instance_count > most:
+            yield f"instance_count ({fleet.instance_count}) is more than scaling.max ({most})"

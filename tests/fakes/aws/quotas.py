@@ -8,6 +8,7 @@ from typing import Any
 from tests.fakes.aws.answers import Refusal
 
 _PAGE = 100
+SERVERLESS = "Maximum total concurrency that can be allocated across all serverless endpoints"
 
 
 class Quotas(dict[str, float]):
@@ -18,6 +19,7 @@ class Quotas(dict[str, float]):
         kinds = ("ml.m5.large", "ml.m5.xlarge", "ml.m5.4xlarge")
         uses = ("endpoint", "transform job")
         super().__init__({f"{kind} for {use} usage": 100.0 for kind in kinds for use in uses})
+        self[SERVERLESS] = 200.0
 
     def of(self, kind: str) -> float:
         """How many instances of a kind may serve."""

@@ -8,12 +8,20 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from moto.backends import get_backend
+
+from onnxferry import scoring
+from onnxferry.scoring.rows.batch_form import BATCH
 from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws.answers import Refusal, limit, validation
 from tests.fakes.aws.calls import model
-from tests.fakes.aws.quotas import Quotas
+
+Host = Callable[[Request], Response]
+_GROUP = "/aws/sagemaker/TransformJobs"
 
 _MIB = 1 << 20
 _MOST = 100  # MB of all requests at a time to an instance
@@ -23,23 +31,57 @@ SEE_LOGS = "See job logs for more information"
 
 
 class Account:
-    """What a job needs of the account: `model` by its name (url, role, environment), the policies
-    of a role, the bucket store, and a container for a model with an environment."""
+    """What a job needs of the account: models, roles, objects, logs, and containers."""
 
-    def __init__(self, server: Any) -> None:
-        self.server = server
+    def __init__(self, aws: Any, account: str, region: str) -> None:
+        self._aws, self._place = aws, (account, region)
+        self.hosts: Callable[[Path, Mapping[str, str]], Host] = loaded
 
     def model(self, name: str) -> Any:
-        return self.server.sagemaker._models.get(name)
+        return self._aws.sagemaker._models.get(name)
+
+    def host(self, name: str, environment: Mapping[str, str]) -> Host:
+        """A container with a model."""
+        url = self.model(name).primary_container["ModelDataUrl"]
+        return self.hosts(self._aws.invocations.unpacked(url), environment)
 
     def policies(self, role: str) -> list[Any]:
-        found = self.server.roles.get(role.rpartition("/")[2])
+        """The statements of a role's policies."""
+        found = self._aws.roles.get(role.rpartition("/")[2])
         documents = found.policies.values() if found else ()
         return [s for text in documents for s in json.loads(text)["Statement"]]
 
+    def say(self, job: str, text: str) -> None:
+        """SageMaker prints `text` about a job's files."""
+        account, region = self._place
+        logs = get_backend("logs")[account][region]
+        if _GROUP not in logs.groups:
+            logs.create_log_group(_GROUP, {})
+        stream = f"{job}/i-0123456789abcdef0/data-log"
+        if stream not in logs.groups[_GROUP].streams:
+            logs.create_log_stream(_GROUP, stream)
+        event = {"timestamp": 1_790_000_000_000 + len(self._aws.calls), "message": text}
+        logs.groups[_GROUP].streams[stream].put_log_events([event])
+
+    @property
+    def quotas(self) -> Mapping[str, float]:
+        found: Mapping[str, float] = self._aws.endpoints.quotas
+        return found
+
     @property
     def s3(self) -> Any:
-        return self.server.s3
+        return self._aws.s3
+
+
+def loaded(folder: Path, environment: Mapping[str, str]) -> Host:
+    """The real scoring core on an unpacked package."""
+    scorer = _scorer(folder, tuple(sorted(environment.items())))
+    return lambda request: scorer.handle(request, BATCH)
+
+
+@cache
+def _scorer(folder: Path, environment: tuple[tuple[str, str], ...]) -> scoring.Scorer:
+    return scoring.load(folder, dict(environment))
 
 
 @dataclass
@@ -66,21 +108,14 @@ class TransformJobs(dict[str, Job]):
     bodies that containers got; with `full_keys` answers lie where inputs lie in their bucket;
     `trouble` maps a file's name to the status that its container answers."""
 
-    def __init__(
-        self,
-        arn: str,
-        account: Account,
-        host: Callable[[str, Mapping[str, str]], Callable[[Request], Response]],
-        say: Callable[[str, str, str], None],
-        quotas: Quotas,
-    ) -> None:
+    def __init__(self, arn: str, account: Account) -> None:
         super().__init__()
         self.looks = 1
         self.full_keys = False
         self.requests: list[bytes] = []
         self.trouble: dict[str, int] = {}
-        self._arn, self._account, self._host, self._say = arn, account, host, say
-        self._quotas = quotas
+        self.account = account
+        self._arn = arn
 
     def operations(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {
@@ -100,7 +135,7 @@ class TransformJobs(dict[str, Job]):
                 f" name already exists ({arn})",
             )
         _check(asked)
-        if self._account.model(asked["ModelName"]) is None:
+        if self.account.model(asked["ModelName"]) is None:
             raise validation(f'Could not find model "{self._arn}:model/{asked["ModelName"]}".')
         self._within_quota(asked["TransformResources"])
         self[name] = Job(name, arn, asked, self.looks, list(asked.get("Tags", [])))
@@ -143,8 +178,8 @@ class TransformJobs(dict[str, Job]):
         busy = (j for j in self.values() if j.state in ("InProgress", "Stopping"))
         fleets = [j.asked["TransformResources"] for j in busy]
         used = sum(f["InstanceCount"] for f in fleets if f["InstanceType"] == kind)
-        if used + count > self._quotas.get(name, 0.0):
-            raise limit(name, self._quotas.get(name, 0.0), used, count)
+        if used + count > self.account.quotas.get(name, 0.0):
+            raise limit(name, self.account.quotas.get(name, 0.0), used, count)
 
     def _found(self, name: str) -> Job:
         if name not in self:
@@ -158,7 +193,7 @@ class TransformJobs(dict[str, Job]):
         if job.state == "Stopping":
             job.state = "Stopped"
             for bucket, key in job.written:
-                self._account.s3.delete_object(bucket, key)
+                self.account.s3.delete_object(bucket, key)
         if job.state != "InProgress":
             return
         if job.looks > 0:
@@ -181,7 +216,7 @@ class TransformJobs(dict[str, Job]):
         source = job.asked["TransformInput"]["DataSource"]["S3DataSource"]
         bucket, key = _split(source["S3Uri"])
         if source["S3DataType"] == "S3Prefix":
-            there = self._account.s3.buckets[bucket].keys
+            there = self.account.s3.buckets[bucket].keys
             found = [(bucket, k, k[len(key) :].lstrip("/")) for k in sorted(there)]
             yield from ((b, k, name) for b, k, name in found if k.startswith(key))
             return
@@ -193,13 +228,13 @@ class TransformJobs(dict[str, Job]):
 
     def _read(self, job: Job, bucket: str, key: str) -> bytes:
         self._allowed(job, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
-        if key not in self._account.s3.buckets[bucket].keys:
+        if key not in self.account.s3.buckets[bucket].keys:
             raise _Denied(f"Data download failed: NoSuchKey (404): s3://{bucket}/{key}")
-        return bytes(self._account.s3.get_object(bucket, key).value)
+        return bytes(self.account.s3.get_object(bucket, key).value)
 
     def _allowed(self, job: Job, action: str, resource: str) -> None:
-        role = self._account.model(job.asked["ModelName"]).execution_role_arn
-        for statement in self._account.policies(role):
+        role = self.account.model(job.asked["ModelName"]).execution_role_arn
+        for statement in self.account.policies(role):
             actions, resources = _listed(statement["Action"]), _listed(statement["Resource"])
             fits = any(fnmatch.fnmatchcase(resource, pattern) for pattern in resources)
             if fits and any(fnmatch.fnmatchcase(action, pattern) for pattern in actions):
@@ -218,21 +253,21 @@ class TransformJobs(dict[str, Job]):
         except (_Denied, _BadRecord) as e:
             kind = "AlgorithmError" if isinstance(e, _BadRecord) and e.ours else "ClientError"
             job.failed.append(kind)
-            self._say(job.name, "data-log", f"[sagemaker logs]: {bucket}/{key}: {e}")
+            self.account.say(job.name, f"[sagemaker logs]: {bucket}/{key}: {e}")
             return
-        self._account.s3.put_object(out, at, answer)
+        self.account.s3.put_object(out, at, answer)
         job.written.append((out, at))
 
     def _assembled(self, job: Job, data: bytes, name: str) -> bytes:
         """What the container answers, as the file's answers."""
-        asked, container = job.asked, self._account.model(job.asked["ModelName"])
+        asked, container = job.asked, self.account.model(job.asked["ModelName"])
         environment = {
             **container.primary_container.get("Environment", {}),
             **asked.get("Environment", {}),
             "SAGEMAKER_BATCH": "true",
             "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(asked.get("MaxPayloadInMB", 6)),
         }
-        host = self._host(asked["ModelName"], environment)
+        host = self.account.host(asked["ModelName"], environment)
         most = int(environment.get("MMS_MAX_RESPONSE_SIZE", _RESPONSE))
         end = b"\n" if asked["TransformOutput"].get("AssembleWith") == "Line" else b""
         parts = []
