@@ -32,6 +32,7 @@ from tests.fakes.aws.invocations import Host, Invocations
 from tests.fakes.aws.metrics import Metrics
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
+from tests.fakes.aws.transform_jobs import Account, TransformJobs
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -81,7 +82,9 @@ class AwsServer:
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         # what answers instead of moto: each with a table of `operations`
         self.metrics = Metrics()
-        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms, self.metrics)
+        self.transform_jobs = TransformJobs(_ARN, Account(self, ACCOUNT, REGION))
+        own = (self.endpoints, self.hosting, self.alarms, self.metrics, self.transform_jobs)
+        self.parts: tuple[Any, ...] = own
         self.begin()
 
     def begin(self) -> None:
@@ -227,6 +230,7 @@ class AwsServer:
         known = {
             "model": self.sagemaker._models,
             "endpoint-config": self.sagemaker.endpoint_configs,
+            "transform-job": self.transform_jobs,
         }
         if name not in known[kind]:
             raise validation(f'Could not find {kind} "{arn}".')
