@@ -15,6 +15,7 @@ from onnxferry.infra.sagemaker.failures import failure, refused_scaling
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
+from onnxferry.infra.sagemaker.stack_operations import StackOperations
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.system.exits import program
 
@@ -22,7 +23,7 @@ _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_con
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(PrerequisiteOperations):
+class Operations(PrerequisiteOperations, StackOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:
