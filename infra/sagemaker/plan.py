@@ -12,9 +12,10 @@ from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
-from onnxferry.infra.sagemaker import rollout
+from onnxferry.infra.sagemaker import alarms, rollout
 from onnxferry.infra.sagemaker.desired import DesiredState, Upload
 from onnxferry.infra.sagemaker.fleet import Variant
+from onnxferry.infra.sagemaker.guardrails import guardrails
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.packages import Packages
 from onnxferry.infra.sagemaker.rollout import KEPT, Goal
@@ -35,7 +36,8 @@ def deploy(
     what is `used` by others stays."""
     names, package = state.names, desired.package
     model, config = desired.model["ModelName"], desired.config["EndpointConfigName"]
-    serving = rollout.serving(state, Goal(config, package.url, desired.variant))
+    guard = guardrails(state, desired.watched)
+    serving = rollout.serving(state, Goal(config, package.url, desired.variant, guard.deployment))
     foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
     steps = (
         *foundation,
@@ -43,6 +45,7 @@ def deploy(
         role(names, desired.role, found),
         _hosted("model", model, desired.model, model in state.models),
         _hosted(_CONFIG, config, desired.config, config in state.configs),
+        *guard.steps,
         *serving,
         *changed_tags(state, model, config),
         *delete_unused(state, config, found.packages, used),
@@ -55,7 +58,7 @@ def deploy(
         str(rollout.will_run(state, desired.variant)),
         rollout.minutes(names, serving),
         peak=" and ".join(map(str, fleets)),
-        notes=rollout.notes(state, desired.variant),
+        notes=(*rollout.notes(state, desired.variant), *guard.notes),
         region=names.region,
         count=rollout.will_run(state, desired.variant).count,
     )
@@ -127,6 +130,10 @@ def unused(state: CurrentState, config: str) -> tuple[set[str], set[str]]:
     return {c for c in state.configs if c not in kept}, models
 
 
+def _has_alarms(state: CurrentState) -> bool:
+    return state.names.settings.rollout.alarms
+
+
 def _kept(state: CurrentState, config: str) -> set[str]:
     history = state.main.history if state.main else ()
     return {config, *[c for c in history if c != config][: KEPT - 1]}
@@ -137,9 +144,15 @@ def delete_unused(
 ) -> Iterator[Step]:
     """Delete what is neither needed nor used by anything else."""
     configs, models = (sorted(names - set(used)) for names in unused(state, config))
+    yield from deleted_alarms(state, _kept(state, config) if _has_alarms(state) else ())
     yield from deleted_hosting(configs, models)
     kept = {*_kept(state, config), *used, *state.foreign, *set(state.models) - set(models)}
     yield from deleted_packages(packages, set(map(state.names.package_of, kept)))
+
+
+def deleted_alarms(state: CurrentState, kept: Collection[str]) -> Iterator[Step]:
+    """A step for each alarm that watches none of the configurations that are `kept`."""
+    return map(alarms.deleted, alarms.unused(state.names, state.alarms, kept))
 
 
 def deleted_hosting(configs: Iterable[str], models: Iterable[str]) -> Iterator[Step]:

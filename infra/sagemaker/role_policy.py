@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
+from onnxferry.infra.target_tables.sagemaker import Serverless
 
 
 def execution_role(names: Names) -> dict[str, Any]:
@@ -49,9 +51,21 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         _allow("*", "ecr", "GetAuthorizationToken"),
         _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
         *([_decrypt(names, key)] if key else []),
+        *_alarms(names),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
+
+
+def _alarms(names: Names) -> Iterator[dict[str, Any]]:
+    """SageMaker looks at the alarms of an update with the role. Others' may be composite ones, for
+    which CloudWatch asks the permission for all."""
+    rollout = names.settings.rollout
+    ours = names.arn("cloudwatch", f"alarm:onnxferry-{names.endpoint}-*")
+    if isinstance(names.settings.serving, Serverless):
+        return  # nothing is watched there
+    if rollout.alarms or rollout.other_alarms:
+        yield _allow("*" if rollout.other_alarms else ours, "cloudwatch", "DescribeAlarms")
 
 
 def _decrypt(names: Names, key: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound
-from onnxferry.infra.sagemaker import storage
+from onnxferry.infra.sagemaker import alarms, storage
+from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import COUNT, Variant
 from onnxferry.infra.sagemaker.names import (
@@ -38,6 +39,9 @@ class Endpoint:
     pending: str
     reason: str
     count: int = 0
+    stage: str = ""  # of an update, in SageMaker's words
+    since: Any = None  # when what is under way began
+    deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -72,6 +76,8 @@ class CurrentState:
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
     variant: Variant | None = None
+    alarms: Mapping[str, AlarmState] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()  # the names of all production variants that serve
 
     @property
     def version(self) -> str:
@@ -131,7 +137,9 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
     variant = found["ProductionVariants"][0] if found else None
-    return CurrentState(names, main, candidate, _ours(configs), _ours(models), foreign, variant)
+    hosted = (_ours(configs), _ours(models), foreign, variant)
+    serving = tuple(one["VariantName"] for one in found["ProductionVariants"]) if found else ()
+    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names), serving)
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
@@ -173,10 +181,20 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     if (found := clients.call_if_there(*describe, EndpointName=name)) is None:
         return None
     arn, state = found["EndpointArn"], found["EndpointStatus"]
-    pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
+    coming = found.get("PendingDeploymentSummary", {})
+    pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
+    last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
     count = sum(variant.get(COUNT, 0) for variant in found.get("ProductionVariants", []))
-    return Endpoint(name, arn, state, config, pending, reason, count)
+    under_way = (_stage(coming), since, last)
+    return Endpoint(name, arn, state, config, pending, reason, count, *under_way)
+
+
+def _stage(coming: Mapping[str, Any]) -> str:
+    """What SageMaker says that an update is at: of the first variant that says anything."""
+    variants = coming.get("ProductionVariants", [])
+    said = (status for variant in variants for status in variant.get("VariantStatus", [])[-1:])
+    return next((s.get("StatusMessage") or s["Status"] for s in said), "")
 
 
 def described_config(clients: AwsClients, config: str) -> Any:
