@@ -62,7 +62,7 @@ def _bucket(asked: Requests) -> dict[str, Any]:
         },
         "Tags": tagged["Tagging"]["TagSet"],
     }
-    stays = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+    stays = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
     return {
         "Type": "AWS::S3::Bucket",
         "Condition": "MakesBucket",

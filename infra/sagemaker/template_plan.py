@@ -56,13 +56,12 @@ def template_plan(
     """The steps that deploy `wanted`, with what is `published` around it."""
     there, follow = preview.there, list(_followed(names, wanted.name, preview.changes or ()))
     before = list(_before(wanted.name, there))
+    first = list(_foundation(names, published, preview.changes or ())) if published else []
     if preview.changes is not None and not preview.changes:
         deployed = [Step(Action.REUSE, "stack", wanted.name)]
     else:
-        deployed = [_deployed(wanted, there, published), *follow, _finished(wanted.name)]
-    first = list(_foundation(names, published, preview.changes or ())) if published else []
-    if first:
-        deployed = [step for step in deployed if step not in first]
+        later = [step for step in follow if step not in first]
+        deployed = [_deployed(wanted, there, published), *later, _finished(wanted.name)]
     middle = [published.package] if published else []
     proof = [published.proof] if published else []
     steps = (*before, *first, *middle, *deployed, *proof)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.sagemaker.alarms import requests as requests_of_alarms
+from onnxferry.infra.sagemaker.blue_green import guarded, refuse_too_few
 from onnxferry.infra.sagemaker.desired import DesiredState, bucket, desired
 from onnxferry.infra.sagemaker.image import image
 from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, tags
@@ -136,9 +138,24 @@ def _hosting(names: Names, wanted: DesiredState) -> Iterator[tuple[str, Mapping[
     """What needs the package."""
     yield "create_model", wanted.model
     yield _CONFIG, wanted.config
-    config = wanted.config["EndpointConfigName"]
-    named = {"EndpointName": names.endpoint, "EndpointConfigName": config}
-    yield "create_endpoint", {**named, "Tags": names.tags()}
+    watched = replace(wanted.watched, config=placeholder("EndpointConfig"))
+    alarms = requests_of_alarms(names, watched, {})
+    yield from (("put_metric_alarm", alarm) for alarm in alarms)
+    yield "create_endpoint", _endpoint(names, wanted, [alarm["AlarmName"] for alarm in alarms])
+
+
+def _endpoint(names: Names, wanted: DesiredState, alarms: list[str]) -> dict[str, Any]:
+    """CreateEndpoint, with the DeploymentConfig of the updates after it."""
+    rollout, seconds = names.settings.rollout, names.settings.wait_minutes * 60
+    serverless = isinstance(names.settings.serving, Serverless)
+    refuse_too_few(rollout, getattr(names.settings.serving, "instance_count", 1))
+    watching = [] if serverless else [*alarms, *rollout.other_alarms]
+    return {
+        "EndpointName": names.endpoint,
+        "EndpointConfigName": wanted.config["EndpointConfigName"],
+        "DeploymentConfig": guarded(rollout, watching, seconds),
+        "Tags": names.tags(),
+    }
 
 
 def _names(settings: SageMaker, **given: str) -> Names:

@@ -178,7 +178,7 @@ def _alarm(request: Mapping[str, Any]) -> Arguments:
         found["dimensions"] = _dimensions(request)
     if "Metrics" in request:
         found["metric_query"] = [_query(one) for one in request["Metrics"]]
-    return found
+    return {**found, **_NEW_FIRST}
 
 
 def _query(one: Mapping[str, Any]) -> Arguments:
