@@ -16,6 +16,7 @@ from onnxferry.infra.sagemaker.names import (
     ENDPOINT_TAG,
     HISTORY_TAG,
     TEMPLATE_TAG,
+    VERSION_TAG,
     Names,
     log_group,
     values_of,
@@ -81,8 +82,12 @@ class CurrentState:
 
     @property
     def version(self) -> str:
-        """The version that serves, or is being created; "" if none."""
-        return self.names.version_of(self.main.config) if self.main else ""
+        """The version that serves, or is being created; "" if none. A template's configuration is
+        not named by it."""
+        if self.main is None:
+            return ""
+        named = self.names.version_of(self.main.config)
+        return named or self.main.tags.get(VERSION_TAG, "").replace("unknown", "")
 
     @property
     def replaced(self) -> str:

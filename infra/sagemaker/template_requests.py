@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.sagemaker.alarms import P95_TAG
 from onnxferry.infra.sagemaker.alarms import requests as requests_of_alarms
 from onnxferry.infra.sagemaker.blue_green import guarded, refuse_too_few
-from onnxferry.infra.sagemaker.desired import DesiredState, bucket, desired
+from onnxferry.infra.sagemaker.desired import DesiredState, bucket, desired, rehearsed_p95
 from onnxferry.infra.sagemaker.image import image
-from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, tags
+from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, VERSION_TAG, Names, tags
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
 from onnxferry.infra.target_tables.sagemaker import (
     Async,
@@ -40,8 +41,16 @@ _TEXTS = {
     "Bucket": "Bucket for packages that is there; empty: onnxferry-ACCOUNT-REGION is made.",
     "Role": "ARN of an execution role that is there; empty: one is made with least privilege.",
     "PackageUrl": "The package (s3://BUCKET/KEY/model.tar.gz); empty: bucket and role alone.",
+    "Version": "What the tag onnxferry:version says; of the kit, 12 digits of the package's hash.",
     "Image": "URI of the container's image.",
 }
+UNKNOWN = "unknown"  # a tag's value must say something
+THRESHOLD = "LatencyThreshold"
+_ABOUT_LATENCY = (
+    "Microseconds: an update is rolled back where the latency's p95 is more. Default: by the"
+    " package's rehearsal, or 60 s, which is never reached."
+)
+_NEVER_MS = 60_000.0  # SageMaker ends a request after that
 _PLACE = ("EndpointName", "Region", "AccountId", "Partition")
 _CONFIG, _VARIANT = "create_endpoint_config", ("ProductionVariants", 0)
 _MEMORY: Path = (*_VARIANT, "ServerlessConfig", "MemorySizeInMB")
@@ -110,15 +119,20 @@ def requests(names: Names, package: Package, key: str = "") -> Requests:
     is the KMS key of its bucket. Raises UsageError where no image suits it."""
     uri = image(names.settings, names.region, package.python)
     own = {"EndpointName": names.endpoint, "Bucket": names.settings.bucket or ""}
-    own |= {"Role": names.settings.role or "", "PackageUrl": "", "Image": uri}
+    own |= {"Role": names.settings.role or "", "PackageUrl": "", "Version": UNKNOWN, "Image": uri}
     parameters = [Parameter(name, value, _TEXTS[name]) for name, value in own.items()]
     asked, lifted = _lifted(tuple(_asked(names.settings, package, key)))
+    if any(map(_is_latency, asked)):
+        most_ms = (rehearsed_p95(package) or 0) * names.settings.rollout.latency_factor
+        microseconds = round(min(most_ms or _NEVER_MS, _NEVER_MS) * 1000)
+        lifted = [*lifted, Parameter(THRESHOLD, microseconds, _ABOUT_LATENCY)]
     return Requests((*parameters, *lifted), tuple(map(_marked, asked)))
 
 
 def _asked(settings: SageMaker, package: Package, key: str) -> Iterator[Asked]:
     made, given = _names(settings), _names(settings, Bucket="bucket", Role="role", Image="image")
-    wanted = desired(given, Bundle(package, Golden(Request(b""), None)))
+    unbuilt = replace(package, sha256="")
+    wanted = desired(given, Bundle(unbuilt, Golden(Request(b""), None)))
     its_bucket = bucket(made)
     yield Asked("create_bucket", its_bucket["create"])
     for operation, request in its_bucket["settings"]:
@@ -138,10 +152,25 @@ def _hosting(names: Names, wanted: DesiredState) -> Iterator[tuple[str, Mapping[
     """What needs the package."""
     yield "create_model", wanted.model
     yield _CONFIG, wanted.config
-    watched = replace(wanted.watched, config=placeholder("EndpointConfig"))
-    alarms = requests_of_alarms(names, watched, {})
+    watched = replace(wanted.watched, config=placeholder("EndpointConfig"), p95_ms=_NEVER_MS)
+    alarms = list(map(_with_threshold, requests_of_alarms(names, watched, {})))
     yield from (("put_metric_alarm", alarm) for alarm in alarms)
     yield "create_endpoint", _endpoint(names, wanted, [alarm["AlarmName"] for alarm in alarms])
+
+
+def _with_threshold(alarm: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An alarm of the latency with the parameter's threshold, which differs each time that the
+    package is rehearsed."""
+    if not _is_latency(Asked("put_metric_alarm", alarm)):
+        return alarm
+    tagged = [tag for tag in alarm["Tags"] if tag["Key"] != P95_TAG]
+    said = f"p95 of the latency is over {placeholder(THRESHOLD)} microseconds"
+    threshold = placeholder(THRESHOLD)
+    return {**alarm, "Threshold": threshold, "AlarmDescription": said, "Tags": tagged}
+
+
+def _is_latency(one: Asked) -> bool:
+    return one.parameters.get("MetricName") == "ModelLatency"
 
 
 def _endpoint(names: Names, wanted: DesiredState, alarms: list[str]) -> dict[str, Any]:
@@ -190,8 +219,10 @@ def _of_key(table: type[Table], key: str) -> tuple[str, tuple[Any, ...]]:
 
 
 def _marked(one: Asked) -> Asked:
-    """With the tag that says which template made it, where the request has tags of ours."""
-    mark = tags({TEMPLATE_TAG: placeholder("Template")})
+    """With the tags that say which template made it, and what serves, where the request has tags
+    of ours."""
+    of_version = {VERSION_TAG: placeholder("Version")} if one.operation in _KINDS else {}
+    mark = tags({**of_version, TEMPLATE_TAG: placeholder("Template")})
     for place in (("Tags",), ("Tagging", "TagSet")):
         if (there := found(one.parameters, place)) and isinstance(there, list):
             return Asked(one.operation, placed(one.parameters, place, [*there, *mark]))

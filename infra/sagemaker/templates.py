@@ -18,7 +18,7 @@ from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, own_template
 from onnxferry.infra.sagemaker.plan import package_step
 from onnxferry.infra.sagemaker.stacks import Deployment, Stacks, TemplateStack
 from onnxferry.infra.sagemaker.template_plan import Preview, Publication, template_plan
-from onnxferry.infra.sagemaker.template_requests import Requests, requests
+from onnxferry.infra.sagemaker.template_requests import THRESHOLD, UNKNOWN, Requests, requests
 from onnxferry.infra.sagemaker.terraform import configuration
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.scripts.package import Package
@@ -28,7 +28,7 @@ _TEXTS: Mapping[str, Callable[[Requests], str]] = {
     "cloudformation": lambda asked: stack(asked).text,
     "terraform": lambda asked: configuration(asked).text,
 }
-_URL = "PackageUrl"
+_NOTHING = {"PackageUrl": "", "Version": UNKNOWN}  # is served
 _AGAIN = "deploy that again with another package's URL (PackageUrl, package_url)"
 
 
@@ -51,7 +51,9 @@ class EndpointTemplate:
         names, stacks = self.names(), self._stacks
         there = stacks.read()
         _refuse_stuck(names, there)
-        wanted = self._deployment(package, there, there.values.get(_URL, "") if there else "")
+        own = there.values if there and there.made else {}
+        served = {name: own.get(name, value) for name, value in _NOTHING.items()}
+        wanted = self._deployment(package, there, served)
         return template_plan(names, wanted, self._preview(there, wanted))
 
     def plan_with(self, bundle: Bundle) -> Plan:
@@ -62,7 +64,8 @@ class EndpointTemplate:
         _refuse_deployed(names, main)
         needed = desired(names, bundle)
         found = state.read_prerequisites(self.clients, names, needed)
-        wanted = self._deployment(bundle.package, there, needed.package.url)
+        served = {"PackageUrl": needed.package.url, "Version": needed.version}
+        wanted = self._deployment(bundle.package, there, served)
         preview = self._preview(there, wanted)
         return template_plan(names, wanted, preview, self._published(wanted, there, needed, found))
 
@@ -74,7 +77,7 @@ class EndpointTemplate:
         found: state.Prerequisites,
     ) -> Publication:
         """What is before and after the deployment of an endpoint."""
-        alone = Deployment(wanted.name, wanted.template, {**wanted.values, _URL: ""})
+        alone = Deployment(wanted.name, wanted.template, {**wanted.values, **_NOTHING})
         made = there is not None and there.made
         earlier = alone
         if there and made:
@@ -91,12 +94,18 @@ class EndpointTemplate:
             return Preview(there)
         return Preview(there, self._stacks.preview(wanted))
 
-    def _deployment(self, package: Package, there: TemplateStack | None, url: str) -> Deployment:
-        """What is there without a stack is given to it, and stays what it is."""
+    def _deployment(
+        self, package: Package, there: TemplateStack | None, served: Mapping[str, str]
+    ) -> Deployment:
+        """What is there without a stack is given to it, and stays what it is. Of a package that
+        serves already, the threshold stays: it is another after each rehearsal."""
         asked, names = self._requests(package, over=True), self.names()
         declared = stack(asked).document["Parameters"]
-        values = {name: str(facts["Default"]) for name, facts in declared.items()} | {_URL: url}
+        values = {name: str(facts["Default"]) for name, facts in declared.items()}
+        values |= served
         own = there.values if there and there.made else {}
+        if THRESHOLD in values and own.get("PackageUrl") == served["PackageUrl"]:
+            values[THRESHOLD] = own.get(THRESHOLD, values[THRESHOLD])
         if not values["Bucket"] and own.get("Bucket", "-"):
             is_there = storage.bucket_state(self.clients, names) != "absent"
             values["Bucket"] = names.bucket if is_there else ""

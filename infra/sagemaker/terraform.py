@@ -51,6 +51,7 @@ _COUNTS = {
     "HasPackage": 'var.package_url == "" ? 0 : 1',
 }
 _STEPS = "StepScalingPolicyConfiguration"
+_FEW = "EvaluateLowSampleCountPercentile"  # which the provider names in the plural
 _NEW_FIRST = {"lifecycle": {"create_before_destroy": True}}
 Arguments = dict[str, Any]
 
@@ -173,7 +174,9 @@ def _action(request: Mapping[str, Any]) -> Arguments:
 
 
 def _alarm(request: Mapping[str, Any]) -> Arguments:
-    found = _plain(request, "Metrics")
+    found = _plain(request, "Metrics", _FEW)
+    if _FEW in request:
+        found["evaluate_low_sample_count_percentiles"] = request[_FEW]
     if "Dimensions" in request:
         found["dimensions"] = _dimensions(request)
     if "Metrics" in request:

@@ -3,6 +3,7 @@ other's alone, and what fails is put back."""
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,11 @@ from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 from tests.infra.sagemaker.test_templates import PACKAGE
 
-BUCKET, ROLE, STACK = f"onnxferry-{ACCOUNT}-{REGION}", f"onnxferry-{NAME}-{REGION}", "onnxferry-squad"
+BUCKET, ROLE, STACK = (
+    f"onnxferry-{ACCOUNT}-{REGION}",
+    f"onnxferry-{NAME}-{REGION}",
+    "onnxferry-squad",
+)
 
 
 def run(plan: Plan, made: SageMakerCloud) -> Plan:
@@ -110,8 +115,10 @@ def test_the_whole_endpoint_in_one_command_and_an_update(
     run(plan, made)
     assert made.invoke(QUESTION, 60).status == 200
     assert made.status().details["template"] == f"the CloudFormation stack {STACK}"
+    assert made.status().version == bundles[0].version
     assert made.plan_template_with(bundles[0]).changes == ()
     run(made.plan_template_with(bundles[1]), made)
+    assert made.status().version == bundles[1].version
     (config,) = aws.sagemaker.endpoint_configs
     assert aws.endpoints[NAME].config == config
     assert len(aws.sagemaker._models) == 1
@@ -142,13 +149,11 @@ def test_deploy_leaves_a_templates_endpoint_alone_and_says_the_command(
     bundles: tuple[Bundle, ...],
 ) -> None:
     made = whole(bundles[0])
-    for act in (
-        lambda: made.plan_deploy(bundles[1]),
-        made.plan_rollback,
-        made.plan_delete_unproved,
-    ):
-        with pytest.raises(Refused, match="stack onnxferry-squad has made it.*--deploy --endpoint"):
+    by_deploy = functools.partial(made.plan_deploy, bundles[1])
+    for act in (by_deploy, made.plan_rollback, made.plan_delete_unproved):
+        with pytest.raises(Refused, match="onnxferry-squad has made it") as e:
             act()
+        assert "--deploy --endpoint` puts any version live" in str(e.value)
 
 
 @pytest.mark.usefixtures("aws")
@@ -170,9 +175,7 @@ def test_what_deploy_has_made_is_given_to_the_stack_and_stays(
     assert aws.stacks["onnxferry-other"].values["Bucket"] == BUCKET
 
 
-def test_delete_deletes_the_stack_and_all_else(
-    aws: AwsServer, bundles: tuple[Bundle, ...]
-) -> None:
+def test_delete_deletes_the_stack_and_all_else(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     made = whole(bundles[0])
     plan = run(made.plan_delete(), made)
     assert "delete stack" in changes(plan)
