@@ -6,6 +6,7 @@ Each may be done twice, for a broken connection may have hidden that an earlier 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
@@ -13,6 +14,7 @@ from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.alarm_operations import AlarmOperations
 from onnxferry.infra.sagemaker.async_requests import AsyncRequests
+from onnxferry.infra.sagemaker.batch.operations import BatchOperations
 from onnxferry.infra.sagemaker.blue_green import waited, watched
 from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.fired import fired
@@ -21,6 +23,7 @@ from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS
 from onnxferry.infra.sagemaker.scaling.operations import ScalingOperations
 from onnxferry.infra.sagemaker.scaling.refusals import refused_scaling
 from onnxferry.infra.sagemaker.smoke import Send, SmokeTest
+from onnxferry.infra.sagemaker.stack_operations import StackOperations
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.system.exits import program
@@ -29,7 +32,7 @@ _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_con
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(AlarmOperations, ScalingOperations):
+class Operations(AlarmOperations, BatchOperations, ScalingOperations, StackOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:
@@ -212,9 +215,12 @@ class Operations(AlarmOperations, ScalingOperations):
         )
 
     def _update(self, step: Step, config: str) -> None:
+        update = partial(self._ask, "update_endpoint", step.name, **step.parameters["update"])
         try:
-            self._ask("update_endpoint", step.name, **step.parameters["update"])
+            self._undisturbed(step.name, update)
         except Refused as e:
+            if "cloudwatch:DescribeAlarms" in str(e):
+                e.with_context("Give the execution role that permission: SageMaker looks with it.")
             if "scalable target" in str(e):
                 e.with_context(refused_scaling(step.name, FIRST))
             found = state.endpoint(self.clients, step.name)
@@ -263,7 +269,7 @@ class Operations(AlarmOperations, ScalingOperations):
 
     def _delete(self, name: str) -> None:
         try:
-            self._ask("delete_endpoint", name, EndpointName=name)
+            self._undisturbed(name, partial(self._ask, "delete_endpoint", name, EndpointName=name))
         except NotFound:
             return
         except Refused:

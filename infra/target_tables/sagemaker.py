@@ -211,11 +211,9 @@ class SageMaker(PricedTable):
         if self.role and self.permissions_boundary:
             yield "permissions_boundary is of the role that is created, and role gives another"
         serving, scaling = self.serving, self.scaling
-        if scaling and scaling.min == 0 and not isinstance(serving, Async):
-            yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
-        yield from self._problems_alarms()
         if scaling:
             yield from _problems_scaled(scaling, serving)
+        yield from self._problems_alarms()
         if isinstance(serving, Serverless):
             yield from self._problems_serverless(serving)
 
