@@ -60,9 +60,10 @@ _ELSE = 'take a smaller variant of the model, or serving.mode = "realtime"'
 def _notes(serving: Serverless, found: RehearsalRecord | None) -> Iterator[str]:
     command = program("rehearse")
     asked = f"{command} --target sagemaker --memory-mb {serving.memory_mb} --read-only"
-    if found is None or not found.memory_mb or not found.read_only:
-        how = "without these limits" if found else "here"
-        yield f"The package was not rehearsed {how} as a serverless container has it: {asked}"
+    if found is None:
+        yield f"The package was not rehearsed here as a serverless container has it: {asked}"
+    elif not (found.memory_mb and found.read_only):
+        yield f"The package was rehearsed without such limits: {asked}"
     elif found.memory_mb > serving.memory_mb:
         yield f"It was rehearsed with {found.memory_mb} MB, more than it will have: {asked}"
     if found and found.start_seconds > _START_SECONDS:

@@ -122,7 +122,7 @@ def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
         ('{"arena": 1}', "engine.arena must be true or false, got 1"),
         (
             '{"cores": 1}',
-            "engine has unknown key(s) cores; known: threads, processes, parallel_runs, shared_runs,",
+            "engine has unknown key(s) cores; known: threads, processes, parallel_runs,",
         ),
     ],
 )
