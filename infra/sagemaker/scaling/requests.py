@@ -51,9 +51,10 @@ class ScaledVariant:
 
     def __str__(self) -> str:
         """ "1 to 4 instances, 70 requests a minute each"."""
-        kept = f", {self.target:g} {self._unit}" if self.target is not None else ""
+        kept = f", {number(self.target)} {self._unit}" if self.target is not None else ""
         what = "kept ready" if self.dimension == CONCURRENCY else "instances"
-        return f"{self.least} to {self.most} {what}{kept}"
+        timed = f", scheduled actions: {len(self.schedule)}" if self.schedule else ""
+        return f"{self.least} to {self.most} {what}{kept}{timed}"
 
     @property
     def _unit(self) -> str:
@@ -62,6 +63,11 @@ class ScaledVariant:
         if self.dimension == CONCURRENCY:
             return "of them in use"
         return "requests waiting for each" if backlog else "requests a minute each"
+
+
+def number(value: float) -> str:
+    """A target or a rate, for people."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:g}"
 
 
 def identified(resource: str, dimension: str) -> dict[str, str]:
