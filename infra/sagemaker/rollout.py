@@ -8,13 +8,14 @@ longer so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Step
-from onnxferry.infra.sagemaker import async_inference, moves
+from onnxferry.infra.sagemaker import async_inference, blue_green, moves
 from onnxferry.infra.sagemaker.blue_green import at_once
 from onnxferry.infra.sagemaker.fleet import (
     Fleets,
@@ -36,12 +37,13 @@ Steps = tuple[Step, ...]
 
 @dataclass(frozen=True)
 class Goal:
-    """The configuration that is to serve, its package (s3://...) and its production variants."""
+    """The configuration that is to serve, its package (s3://...) and its production variants;
+    `deployment` is the DeploymentConfig of the update to it, empty where SageMaker takes none."""
 
     config: str
     url: str
     variant: Variant
-    deployment: Mapping[str, Any] = field(default_factory=at_once)  # of the update to it
+    deployment: Mapping[str, Any] = field(default_factory=at_once)
 
 
 def serving(state: CurrentState, goal: Goal) -> Steps:
@@ -139,7 +141,7 @@ def _point(state: CurrentState, config: str, goal: Goal, seen: str) -> Step:
     names, main = state.names, state.main
     what = {"EndpointName": names.endpoint, "EndpointConfigName": config}
     rollout = {"DeploymentConfig": goal.deployment if config == goal.config else at_once()}
-    if not moves.takes_policy(state.variant, goal.variant):
+    if not (goal.deployment and moves.takes_policy(state.variant, goal.variant)):
         rollout = {}  # nothing to choose
     pending = [main.pending] if main and main.pending else []
     parameters = {
@@ -226,7 +228,16 @@ def will_run(state: CurrentState, wanted: Variant) -> Fleets:
 def minutes(names: Names, serving: Steps) -> tuple[int, int]:
     """How long the steps usually take, from and to."""
     made = any(s.name == names.candidate and s.action is Action.CREATE for s in serving)
-    return (10, 25) if made else (5, 15)
+    least, most = (10, 25) if made else (5, 15)
+    waits = math.ceil(sum(_waits(step) for step in serving) / 60)
+    return least + waits, most + waits
+
+
+def _waits(step: Step) -> int:
+    """Seconds that an update waits, all in all."""
+    if step.operation != "promote":
+        return 0
+    return blue_green.waits(step.parameters["update"].get("DeploymentConfig", {}))
 
 
 def notes(state: CurrentState, wanted: Variant) -> tuple[str, ...]:

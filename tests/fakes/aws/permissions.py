@@ -40,7 +40,12 @@ _OF_ALARMS = {  # by which target tracking is done
     "DeregisterScalableTarget": "DeleteAlarms",
 }
 _OF_OBJECTS = {"DeleteObjects"}  # asked for each key that the body names
-_NAMED = {"ModelName": "model", "EndpointConfigName": "endpoint-config", "EndpointName": "endpoint"}
+_NAMED = {
+    "ModelName": "model",
+    "EndpointConfigName": "endpoint-config",
+    "EndpointName": "endpoint",
+    "TransformJobName": "transform-job",
+}
 PASSED = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}  # as all are here
 _PREFIXES = {
     "service-quotas": "servicequotas",
@@ -189,7 +194,8 @@ def _deleted(call: Call) -> list[str]:
 def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
     asked = call.parameters
     # SageMaker writes names in ARNs in lower case
-    named = [f"{arn}{kind}/{asked[key].lower()}" for key, kind in _NAMED.items() if key in asked]
+    keys = ("TransformJobName",) if "TransformJobName" in asked else _NAMED
+    named = [f"{arn}{_NAMED[key]}/{asked[key].lower()}" for key in keys if key in asked]
     for where in named or [asked.get("ResourceArn", "*")]:
         yield Permission(f"sagemaker:{call.operation}", where)
     if asked.get("Tags") and named:
