@@ -45,6 +45,7 @@ class Command:
 
 
 QUESTION = "question.json"
+BATCH = ("--input", "s3://data/in/", "--output", "s3://data/out/", "--overwrite", "--yes")
 READS = (
     Command("plan"),
     Command("drift", codes=(2,)),
@@ -66,6 +67,10 @@ FLOWS = (
     Command("deploy"),
     Command("template", more=("--deploy", "--yes"), changed=True, only="functions"),
     Command("rollback"),
+    Command("batch", codes=(1,), more=BATCH, says="ended as Failed", only="sagemaker"),
+    Command("batch", more=BATCH, only="sagemaker"),
+    Command("batch", more=(*BATCH, "--no-wait"), only="sagemaker"),
+    Command("batch", more=(*BATCH, "--cancel"), only="sagemaker"),
     Command("delete", more=("--yes",)),
 )
 
