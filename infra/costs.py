@@ -12,7 +12,13 @@ _KEPT = "takes space in the server's store"  # which may be a folder here
 _INGESTED = "billed by what it takes in"
 
 COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
-    "sagemaker": {"endpoint": HOURLY, "package": _STORED, "log group": _STORED, "alarm": _MONTHLY},
+    "sagemaker": {
+        "endpoint": HOURLY,
+        "package": _STORED,
+        "log group": _STORED,
+        "alarm": _MONTHLY,
+        "autoscaling": "billed by its CloudWatch alarms",
+    },
     "azureml": {
         "deployment": HOURLY,
         "model files": _STORED,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
@@ -17,16 +17,21 @@ from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import (
+    async_inference,
     console,
     container_logs,
     deletion,
     listing,
+    metrics,
     plan,
+    scaling,
     state,
     storage,
 )
+from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
+from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
@@ -72,14 +77,19 @@ class SageMakerCloud:
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
-        return self._noted(checks.guarded(planned, wanted.variant, wanted.watched))
+        guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
+        return self._noted(scaling.deployed(guarded, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._own("rollback")
-        url, variant = state.served(self.clients, plan.to_go_back_to(there))
+        config = plan.to_go_back_to(there)
+        url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
-        return plan.rollback(there, url, variant)
+        after = state.described_config(self.clients, config)["ProductionVariants"]
+        change = scaling.change(self.clients, there, after)
+        return self._noted(scaling.rolled_back(plan.rollback(there, url, variant), change))
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -88,7 +98,8 @@ class SageMakerCloud:
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
-        return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
+        planned = deletion.delete(there, owned, policies, used, bucket=spare)
+        return self._noted(scaling.deleted(planned, self.clients, self.names))
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -100,7 +111,8 @@ class SageMakerCloud:
         there = self._own("delete --unproved")
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        return deletion.delete_unproved(there, owned, used)
+        planned = deletion.delete_unproved(there, owned, used)
+        return scaling.deleted(planned, self.clients, self.names)
 
     def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
         """See Templated."""
@@ -146,7 +158,8 @@ class SageMakerCloud:
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
-        reply = self.clients.invoke(self.endpoint, request, timeout)
+        with asked_otherwise("it answers into S3 only: ask it with --async"):
+            reply = self.clients.invoke(self.endpoint, request, timeout)
         return replace(reply, served_by=f"{reply.served_by} {self._version()}".strip())
 
     def _version(self) -> str:
@@ -157,6 +170,16 @@ class SageMakerCloud:
             return ""
         return self.names.version_of(found.config) if found else ""
 
+    def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
+        """See AsyncEndpoint."""
+        asking = replace(self.clock, interval=1.0)
+        waiting = partial(wait, limit=timeout, progress=lambda text: None, clock=asking)
+        place, mark = async_inference.requests(self.names), self.names.mark()
+        requests = AsyncRequests(self.clients, self.endpoint, place, mark, waiting)
+        with asked_otherwise("it answers at once: ask it without --async"):
+            reply = requests.ask(source, request, timeout)
+        return replace(reply, served_by=self._version())
+
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
         there, names = self._read(), self.names
@@ -166,7 +189,7 @@ class SageMakerCloud:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if there.variant:
-            details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
+            details["instances"] = str(running(there.variant, main.counts))
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.stage:
@@ -201,6 +224,9 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
+        for one in scaling.read_if_allowed(self.clients, self.names):
+            by = "" if one.ours else ", by others"
+            yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
@@ -211,6 +237,13 @@ class SageMakerCloud:
         """See HasLogFeed."""
         self._must_be_there()
         return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """See HasMetrics."""
+        found = state.endpoint(self.clients, self.endpoint)
+        if found is None or found.state in ("Creating", "Deleting"):
+            return {}
+        return metrics.last_hour(self.clients, self.endpoint, found.config, self.today())
 
     def console_url(self) -> str:
         """See HasConsole."""

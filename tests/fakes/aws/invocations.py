@@ -90,16 +90,17 @@ class Invocations:
 
     def invoke(self, found: Endpoint, variant: str, request: Request, event: str) -> Response:
         """The answer of a variant's container."""
-        response = self._host(found, variant)(request)
+        config = self._aws.endpoints.answering(found)
+        response = self._host(config, variant)(request)
         if response.status == 200:
-            self._aws.endpoints.answered.add(found.config)
+            self._aws.endpoints.answered.add(config)
         for seen in self.seen:
             seen(Invocation(found, variant, request, response, event))
         return response
 
-    def _host(self, found: Endpoint, variant: str) -> Host:
+    def _host(self, config: str, variant: str) -> Host:
         """What answers for a variant: the package that its model names, out of S3."""
-        configuration = self._aws.sagemaker.endpoint_configs[found.config]
+        configuration = self._aws.sagemaker.endpoint_configs[config]
         variants = (
             *configuration.production_variants,
             *(getattr(configuration, "shadow_production_variants", None) or ()),

@@ -23,11 +23,13 @@ from werkzeug.serving import make_server
 
 from tests.fakes.aws.alarms import Alarms
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
+from tests.fakes.aws.blue_green import BlueGreen
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.hosting import Hosting
 from tests.fakes.aws.invocations import Host, Invocations
+from tests.fakes.aws.metrics import Metrics
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
 from tests.fakes.aws.stack_resources import Services
@@ -69,7 +71,10 @@ class AwsServer:
         """An account with nothing in it."""
         moto_api_backend.reset()
         self.hosting = Hosting(self, ACCOUNT, REGION)
-        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say)
+        self.alarms = Alarms(ACCOUNT, REGION)
+        self.blue_green = BlueGreen(self.alarms)
+        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say, self.blue_green)
+        self.endpoints.policies = self.hosting.policies
         self.objects = Objects(lambda: self.s3)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
@@ -78,8 +83,8 @@ class AwsServer:
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         self.stacks = Stacks(Services(self.by_itself, self.url, REGION), ACCOUNT, REGION)
         # what answers instead of moto: each with a table of `operations`
-        self.alarms = Alarms(ACCOUNT, REGION)
-        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms)
+        self.metrics = Metrics()
+        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms, self.metrics)
         self.begin()
 
     def begin(self) -> None:
@@ -225,9 +230,11 @@ class AwsServer:
         moto."""
         asked = call.parameters
         _check_tags(asked.get("Tags", []))
-        for part in self.parts:
-            if handler := part.operations().get(call.operation):
-                return handler(asked)
+        tables = [part.operations() for part in self.parts]
+        for name in (str(call), call.operation):
+            for table in tables:
+                if handler := table.get(name):
+                    return handler(asked)
         if call.operation in ("AddTags", "ListTags", "DeleteTags"):
             return self._tagged(call.operation, asked)
         return None
@@ -293,8 +300,9 @@ class AwsServer:
         self._temp.cleanup()
 
 
-def _check_tags(tags: list[dict[str, str]]) -> None:
-    """What botocore's model says, and botocore does not check."""
+def _check_tags(given: Any) -> None:
+    """What botocore's model says, and botocore does not check. Some services take a table."""
+    tags = _listed(given)["Tags"] if isinstance(given, dict) else given
     for tag in tags:
         texts = (tag.get("Key", "x"), tag.get("Value", ""))
         if texts[0].lower().startswith("aws:") or not all(map(_TAG.fullmatch, texts)):
