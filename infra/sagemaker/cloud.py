@@ -99,7 +99,9 @@ class SageMakerCloud:
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
-        return self._noted(scaling.deleted(planned, self.clients, self.names))
+        if not there.templated:
+            planned = scaling.deleted(planned, self.clients, self.names)
+        return self._noted(planned)
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""

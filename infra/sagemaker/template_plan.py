@@ -60,7 +60,7 @@ def template_plan(
     if preview.changes is not None and not preview.changes:
         deployed = [Step(Action.REUSE, "stack", wanted.name)]
     else:
-        later = [step for step in follow if step not in first]
+        later = [_removable(step, published) for step in follow if step not in first]
         deployed = [_deployed(wanted, there, published), *later, _finished(wanted.name)]
     middle = [published.package] if published else []
     proof = [published.proof] if published else []
@@ -105,6 +105,15 @@ def _deployed(
     if published.earlier.values.get("PackageUrl"):
         return replace(step, restore=Step(Action.UPDATE, "stack", wanted.name, "put_stack", back))
     gone = Step(Action.DELETE, "endpoint of stack", wanted.name, "put_stack", back)
+    return replace(step, removal=gone)
+
+
+def _removable(step: Step, published: Publication | None) -> Step:
+    """What is made of an endpoint goes with what takes that away."""
+    if published is None or step.action is not Action.CREATE:
+        return step
+    back = asdict(published.earlier)
+    gone = Step(Action.DELETE, step.resource, step.name, "put_stack", back)
     return replace(step, removal=gone)
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NameTaken, Refused
-from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import state, storage
 from onnxferry.infra.sagemaker.cloudformation import stack
 from onnxferry.infra.sagemaker.desired import DesiredState, desired
 from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, own_template
 from onnxferry.infra.sagemaker.plan import package_step
+from onnxferry.infra.sagemaker.rollout import Goal, smoke
 from onnxferry.infra.sagemaker.stacks import Deployment, Stacks, TemplateStack
 from onnxferry.infra.sagemaker.template_plan import Preview, Publication, template_plan
 from onnxferry.infra.sagemaker.template_requests import THRESHOLD, UNKNOWN, Requests, requests
@@ -82,9 +83,8 @@ class EndpointTemplate:
         earlier = alone
         if there and made:
             earlier = Deployment(wanted.name, self._stacks.template(), dict(there.values))
-        kind, name = "golden request to endpoint", self.endpoint
-        smoke = {"package": needed.package.url}
-        proof = Step(Action.CHECK, kind, name, "smoke", smoke, proves=True)
+        goal = Goal(needed.config["EndpointConfigName"], needed.package.url, needed.variant)
+        proof = smoke(self.names(), self.endpoint, goal)
         package = package_step(needed.package, found)
         first = None if made else alone
         return Publication(first, package, proof, earlier, needed.version)
