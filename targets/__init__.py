@@ -17,14 +17,16 @@ class Target:
 
     `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
-    are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra];
-    `templates`, as what its infrastructure can be had, the cloud's own kind first.
+    are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none.
+    `extra` is what pip installs for it: onnxferry[extra]; `templates`, as what its infrastructure
+    can be had, the cloud's own kind first.
     """
 
     layout: str
     runtime: str
     settings: str = ""
     connect: str = ""
+    jobs: str = ""
     extra: str = ""
     templates: tuple[str, ...] = ()
 
@@ -40,7 +42,7 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
     layout = f"onnxferry.scripts.package.{name}:LAYOUT"
     runtime = f"onnxferry.scripts.rehearse.{name}:RUNTIME"
     model = f"onnxferry.infra.target_tables:{settings}" if settings else ""
-    return Target(layout, runtime, model, connect, extra)
+    return Target(layout, runtime, model, connect, extra=extra)
 
 
 TARGETS = {
@@ -50,7 +52,9 @@ TARGETS = {
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),
     "sagemaker": replace(
-        _target("sagemaker", "SageMaker", "aws"), templates=("cloudformation", "terraform")
+        _target("sagemaker", "SageMaker", "aws"),
+        jobs="onnxferry.infra.sagemaker.batch.cloud:connect",
+        templates=("cloudformation", "terraform"),
     ),
 }
 
@@ -68,3 +72,8 @@ def templated() -> list[str]:
 def template_kinds() -> list[str]:
     """All kinds of templates that there are."""
     return list(dict.fromkeys(kind for target in TARGETS.values() for kind in target.templates))
+
+
+def batched() -> list[str]:
+    """Those that score files in batch jobs."""
+    return [name for name, target in TARGETS.items() if target.jobs]

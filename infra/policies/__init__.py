@@ -21,6 +21,7 @@ _AWS = {
     "s3:GetEncryptionConfiguration": "the role is given no right to a KMS key of the bucket",
     "s3:ListBucketMultipartUploads": "unfinished uploads are not found, and stay",
     "s3:ListBucketVersions": "old versions of objects are not found, and stay",
+    "sagemaker:ListTransformJobs": "batch jobs that are at work are not seen, and not stopped",
     "servicequotas:ListServiceQuotas": "the quota is not checked before anything is made",
 }
 _LOOKS = {  # who deploys with [sagemaker.scaling] needs them

@@ -29,6 +29,7 @@ from onnxferry.infra.sagemaker import (
     storage,
 )
 from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
+from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.fleet import running
@@ -97,11 +98,19 @@ class SageMakerCloud:
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
-        used = Checks(self.clients, there).users(there.configs, there.models)
+        busy = self._busy()
+        used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
+        planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
         if not there.templated:
             planned = scaling.deleted(planned, self.clients, self.names)
         return self._noted(planned)
+
+    def _busy(self) -> list[str]:
+        """The batch jobs that are at work."""
+        without = "batch jobs that are at work are not looked for"
+        found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
+        return [job.name for job in found or ()]
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -226,6 +235,8 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
+        for job in self._busy():
+            yield jobs.JOB, job, f"at work, {HOURLY}"
         for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"

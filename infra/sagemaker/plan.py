@@ -43,8 +43,8 @@ def deploy(
         *foundation,
         package_step(package, found),
         role(names, desired.role, found),
-        _hosted("model", model, desired.model, model in state.models),
-        _hosted(_CONFIG, config, desired.config, config in state.configs),
+        hosted("model", model, desired.model, model in state.models),
+        hosted(_CONFIG, config, desired.config, config in state.configs),
         *guard.steps,
         *serving,
         *changed_tags(state, model, config),
@@ -89,7 +89,7 @@ def rollback(state: CurrentState, url: str, variant: Variant) -> Plan:
     return Plan(TARGET, "roll back", names.endpoint, steps, summary)
 
 
-def _hosted(resource: str, name: str, request: Mapping[str, Any], there: bool) -> Step:
+def hosted(resource: str, name: str, request: Mapping[str, Any], there: bool) -> Step:
     """A model or a configuration. What is made and not proved is removed."""
     operation, removal = {
         "model": ("create_model", deleted_model(name)),

@@ -34,6 +34,7 @@ from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
 from tests.fakes.aws.stack_resources import Services
 from tests.fakes.aws.stacks import Stacks
+from tests.fakes.aws.transform_jobs import Account, TransformJobs
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -84,7 +85,9 @@ class AwsServer:
         self.stacks = Stacks(Services(self.by_itself, self.url, REGION), ACCOUNT, REGION)
         # what answers instead of moto: each with a table of `operations`
         self.metrics = Metrics()
-        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms, self.metrics)
+        self.transform_jobs = TransformJobs(_ARN, Account(self, ACCOUNT, REGION))
+        own = (self.endpoints, self.hosting, self.alarms, self.metrics, self.transform_jobs)
+        self.parts: tuple[Any, ...] = own
         self.begin()
 
     def begin(self) -> None:
@@ -250,6 +253,7 @@ class AwsServer:
         known = {
             "model": self.sagemaker._models,
             "endpoint-config": self.sagemaker.endpoint_configs,
+            "transform-job": self.transform_jobs,
         }
         if name not in known[kind]:
             raise validation(f'Could not find {kind} "{arn}".')
