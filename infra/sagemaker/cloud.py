@@ -104,7 +104,9 @@ class SageMakerCloud:
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
         planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
-        return self._noted(scaling.deleted(planned, self.clients, self.names))
+        if not there.templated:
+            planned = scaling.deleted(planned, self.clients, self.names)
+        return self._noted(planned)
 
     def _busy(self) -> list[str]:
         """The batch jobs that are at work."""
