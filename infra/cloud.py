@@ -94,6 +94,14 @@ class Cloud(Executor, Protocol):
         deploy.toml says of names. Raises CloudError."""
 
 
+class AsyncEndpoint(Protocol):
+    """An endpoint that takes requests by reference, and puts its answers into storage."""
+
+    def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
+        """The answer to `request`, which is uploaded; or to the one that is at `source` (a URL of
+        the cloud's storage), of the content types that `request` says. Raises CloudError."""
+
+
 class Templated(Cloud, Protocol):
     """A cloud whose infrastructure can be had as a template of the cloud's own. All raise
     CloudError."""

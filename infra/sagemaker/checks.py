@@ -10,7 +10,7 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import quota, references, rollout
 from onnxferry.infra.sagemaker.alarms import Watched
-from onnxferry.infra.sagemaker.fleet import Fleet, Variant
+from onnxferry.infra.sagemaker.fleet import Fleets, Variant
 from onnxferry.infra.sagemaker.guardrails import GuardrailChecks
 from onnxferry.infra.sagemaker.state import CurrentState
 
@@ -36,7 +36,7 @@ class Checks:
     def checked(self, plan: Plan, wanted: Variant) -> Plan:
         """`plan`, which brings up the production variant `wanted`, with what the quota lacks."""
         fleets = rollout.peak(self.there, wanted, plan.steps)
-        if not fleets:
+        if not fleets.parts:
             return plan
         lacking = self._shortage(fleets) or ""
         return replace(plan, summary=replace(plan.summary, shortage=lacking))
@@ -47,6 +47,6 @@ class Checks:
         count = rollout.will_run(self.there, wanted).count
         return GuardrailChecks(self.clients, self.there, new, count).checked(plan)
 
-    def _shortage(self, fleets: tuple[Fleet, ...]) -> str | None:
+    def _shortage(self, fleets: Fleets) -> str | None:
         names, without = self.there.names, "the quota was not checked"
         return self.clients.if_allowed(lambda: quota.shortage(self.clients, names, fleets), without)

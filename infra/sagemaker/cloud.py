@@ -17,6 +17,7 @@ from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import (
+    async_inference,
     console,
     container_logs,
     deletion,
@@ -26,8 +27,10 @@ from onnxferry.infra.sagemaker import (
     state,
     storage,
 )
+from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
+from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
@@ -93,12 +96,7 @@ class SageMakerCloud:
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
-        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
-
-    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
-        """What is registered of the endpoint; nothing where that may not be asked."""
-        ask = partial(scaling.read, self.clients, self.names)
-        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
+        return self._noted(scaling.deleted(planned, self.clients, self.names))
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -111,7 +109,7 @@ class SageMakerCloud:
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used)
-        return scaling.deleted(planned, self.names, self._scaling())
+        return scaling.deleted(planned, self.clients, self.names)
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -138,7 +136,8 @@ class SageMakerCloud:
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
-        reply = self.clients.invoke(self.endpoint, request, timeout)
+        with asked_otherwise("it answers into S3 only: ask it with --async"):
+            reply = self.clients.invoke(self.endpoint, request, timeout)
         return replace(reply, served_by=f"{reply.served_by} {self._version()}".strip())
 
     def _version(self) -> str:
@@ -149,6 +148,16 @@ class SageMakerCloud:
             return ""
         return self.names.version_of(found.config) if found else ""
 
+    def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
+        """See AsyncEndpoint."""
+        asking = replace(self.clock, interval=1.0)
+        waiting = partial(wait, limit=timeout, progress=lambda text: None, clock=asking)
+        place, mark = async_inference.requests(self.names), self.names.mark()
+        requests = AsyncRequests(self.clients, self.endpoint, place, mark, waiting)
+        with asked_otherwise("it answers at once: ask it without --async"):
+            reply = requests.ask(source, request, timeout)
+        return replace(reply, served_by=self._version())
+
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
         there, names = self._read(), self.names
@@ -158,7 +167,7 @@ class SageMakerCloud:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if there.variant:
-            details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
+            details["instances"] = str(running(there.variant, main.counts))
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.stage:
@@ -191,7 +200,7 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
-        for one in self._scaling():
+        for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 

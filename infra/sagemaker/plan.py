@@ -57,7 +57,7 @@ def deploy(
         state.replaced,
         str(rollout.will_run(state, desired.variant)),
         rollout.minutes(names, serving),
-        peak=" and ".join(map(str, fleets)),
+        peak=str(fleets),
         notes=(*rollout.notes(state, desired.variant), *guard.notes),
         region=names.region,
         count=rollout.will_run(state, desired.variant).count,
@@ -83,7 +83,7 @@ def rollback(state: CurrentState, url: str, variant: Variant) -> Plan:
     names, config = state.names, to_go_back_to(state)
     back = rollout.moved(state, Goal(config, url, variant))
     steps = (*back, *rollout.proved(state, config), *rollout.delete_candidate(state))
-    fleets = " and ".join(map(str, rollout.peak(state, variant, back)))
+    fleets = str(rollout.peak(state, variant, back))
     will, version = str(rollout.will_run(state, variant)), names.version_of(config)
     summary = Summary(names.place, version, state.replaced, will, (5, 15), peak=fleets)
     return Plan(TARGET, "roll back", names.endpoint, steps, summary)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from onnxferry.infra.sagemaker import async_inference
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
 from onnxferry.infra.target_tables.sagemaker import Serverless
 
@@ -51,6 +52,7 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         _allow("*", "ecr", "GetAuthorizationToken"),
         _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
         *([_decrypt(names, key)] if key else []),
+        *(_allow(_one_or_all(at), *what) for at, *what in async_inference.rights(names)),
         *_alarms(names),
     )
     name = f"onnxferry-{digest(document)}"

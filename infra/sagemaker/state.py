@@ -11,7 +11,7 @@ from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import alarms, storage
 from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import COUNT, Variant
+from onnxferry.infra.sagemaker.fleet import COUNT, Variants, variants_of
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
 from onnxferry.infra.sagemaker.role_policy import is_our_policy
@@ -22,8 +22,8 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`config` serves, or is being created, on `count` instances; `pending` is on its way, "" if
-    none."""
+    """`config` serves, or is being created, on `count` instances, `counts` of each variant;
+    `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -36,6 +36,7 @@ class Endpoint:
     since: Any = None  # when what is under way began
     deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
     tags: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ class Tagged:
 
 @dataclass(frozen=True)
 class CurrentState:
-    """What SageMaker has of an endpoint: the production variant that serves, and by their names the
+    """What SageMaker has of an endpoint: the production variants that serve, and by their names the
     configurations and models that are ours, older versions' too. `foreign` are others with names
     like ours."""
 
@@ -68,9 +69,13 @@ class CurrentState:
     configs: Mapping[str, Tagged]
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
-    variant: Variant | None = None
+    variant: Variants | None = None
     alarms: Mapping[str, AlarmState] = field(default_factory=dict)
-    variants: tuple[str, ...] = ()  # the names of all production variants that serve
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of all production variants that serve."""
+        return tuple(one["VariantName"] for one in self.variant.all) if self.variant else ()
 
     @property
     def version(self) -> str:
@@ -127,10 +132,9 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     models = _listed(clients, names, "list_models", "Model")
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
-    variant = found["ProductionVariants"][0] if found else None
+    variant = variants_of(found) if found else None
     hosted = (_ours(configs), _ours(models), foreign, variant)
-    serving = tuple(one["VariantName"] for one in found["ProductionVariants"]) if found else ()
-    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names), serving)
+    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names))
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
@@ -166,9 +170,10 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
     last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    count = sum(variant.get(COUNT, 0) for variant in found.get("ProductionVariants", []))
-    under_way = (_stage(coming), since, last)
-    return Endpoint(name, arn, state, config, pending, reason, count, *under_way)
+    variants = found.get("ProductionVariants", [])
+    counts = {one["VariantName"]: one.get(COUNT, 0) for one in variants}
+    told = (reason, sum(counts.values()), _stage(coming), since, last)
+    return Endpoint(name, arn, state, config, pending, *told, counts=counts)
 
 
 def _stage(coming: Mapping[str, Any]) -> str:
@@ -184,10 +189,10 @@ def described_config(clients: AwsClients, config: str) -> Any:
     return clients.call_if_there(*describe, EndpointConfigName=config) if config else None
 
 
-def served(clients: AwsClients, config: str) -> tuple[str, Variant]:
-    """The package (s3://...) that a configuration serves, and its production variant."""
+def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
+    """The package (s3://...) that a configuration serves, and its production variants."""
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
-    variant = clients.call(*describe, EndpointConfigName=config)["ProductionVariants"][0]
+    variant = variants_of(clients.call(*describe, EndpointConfigName=config))
     return _url_of_model(clients, variant["ModelName"]), variant
 
 

@@ -14,6 +14,7 @@ from tests.fakes.aws.answers import Refusal, limit, validation
 from tests.fakes.aws.blue_green import BlueGreen, Update
 from tests.fakes.aws.fleets import Configuration, Fleet, Fleets
 from tests.fakes.aws.quotas import SERVERLESS, Quotas
+from tests.fakes.aws.scaling import ScalableTargets
 
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 FIRST = "AllTraffic"
@@ -77,7 +78,7 @@ class Change:
 
 class Endpoints(dict[str, Endpoint]):
     """All endpoints by name. `trouble` maps the name of an endpoint to what befalls it whenever it
-    is built up; `scaled` are the endpoints that Application Auto Scaling knows; `most` is how many
+    is built up; `scaling` is what Application Auto Scaling knows of them; `most` is how many
     instances ran at a time. `find` returns an endpoint configuration, None where it is not;
     `policies` are the documents of the role of a configuration's model."""
 
@@ -93,12 +94,12 @@ class Endpoints(dict[str, Endpoint]):
         self.most = 0
         self.quotas = Quotas()
         self.trouble: dict[str, Trouble] = {}
-        self.scaled: set[str] = set()
         self.changes: list[Change] = []
         self.answered: set[str] = set()
         self._arn, self._find, self._say = arn, find, say
         self.blue_green = blue_green
         self.policies: Callable[[str], Mapping[str, str]] = lambda config: {}
+        self.scaling = ScalableTargets(self, arn.partition("sagemaker:")[2])
 
     def operations(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {
@@ -108,8 +109,8 @@ class Endpoints(dict[str, Endpoint]):
             "UpdateEndpointWeightsAndCapacities": self.resize,
             "DeleteEndpoint": self.delete,
             "ListEndpoints": self.list,
-            "DescribeScalableTargets": self.targets,
             **self.quotas.operations(),
+            **self.scaling.operations(),
         }
 
     def create(self, asked: Mapping[str, Any]) -> Any:
@@ -128,7 +129,9 @@ class Endpoints(dict[str, Endpoint]):
 
     def describe(self, asked: Mapping[str, Any]) -> Any:
         found = self._found(asked["EndpointName"])
-        if found.state in BUSY:
+        if found.state == "InService":
+            self.scaling.act(found.name)
+        elif found.state in BUSY:
             found.looks -= 1
             if found.looks < 0:
                 self._go_on(found)
@@ -164,7 +167,7 @@ class Endpoints(dict[str, Endpoint]):
         wanted = self._known(config)
         coming = fleets.retained(found.fleets, fleets.configured(wanted), asked)
         moves.check(found.name, now, wanted, asked)
-        moves.check_scaled(self._scaled(found), found.fleets, coming)
+        moves.check_scaled(self.scaling.scaled(found.name), found.fleets, coming)
         deployment = asked.get("DeploymentConfig", {})
         update = self.blue_green.begun(deployment, coming, self.policies(config))
         self._within_quota(coming)
@@ -197,19 +200,13 @@ class Endpoints(dict[str, Endpoint]):
     def delete(self, asked: Mapping[str, Any]) -> Any:
         found = self._changeable(asked["EndpointName"])
         found.state, found.looks = "Deleting", self.looks
-        self.scaled.discard(found.name)
+        self.scaling.gone(found.name)
         self._serve(found, None)
         return {}
 
     def list(self, asked: Mapping[str, Any]) -> Any:
         named = asked.get("NameContains", "")
         return {"Endpoints": [self._summary(e) for e in self.values() if named in e.name]}
-
-    def targets(self, asked: Mapping[str, Any]) -> Any:
-        """Scalable targets, of Application Auto Scaling."""
-        known = {f"endpoint/{name}/variant/{FIRST}": name for name in self.scaled}
-        found = [_target(i) for i in known if i in asked.get("ResourceIds", known)]
-        return {"ScalableTargets": found}
 
     def using(self, config: str) -> Endpoint | None:
         """An endpoint that has `config`, or is getting it."""
@@ -241,10 +238,6 @@ class Endpoints(dict[str, Endpoint]):
 
     def _count(self, more: int = 0) -> None:
         self.most = max(self.most, fleets.instances(self.running()) + more)
-
-    def _scaled(self, found: Endpoint) -> set[str]:
-        """Its variants that Application Auto Scaling knows."""
-        return {FIRST} if found.name in self.scaled else set()
 
     def _go_on(self, found: Endpoint) -> None:
         """To the next stage of an update, or to the end."""
@@ -320,15 +313,3 @@ def _pending(found: Endpoint) -> dict[str, Any]:
     status = {"VariantStatus": found.update.described()}
     variants = [{"VariantName": name, **status} for name in found.coming]
     return {**summary, "StartTime": found.update.began, "ProductionVariants": variants}
-
-
-def _target(resource: str) -> dict[str, Any]:
-    return {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": resource,
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-        "MinCapacity": 1,
-        "MaxCapacity": 9,
-        "RoleARN": "arn:aws:iam::123456789012:role/aws-service-role/sagemaker",
-        "CreationTime": 0.0,
-    }

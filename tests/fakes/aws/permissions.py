@@ -34,6 +34,11 @@ S3_ACTIONS = {  # operation -> the actions that S3 asks for instead
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }
+_OF_ALARMS = {  # by which target tracking is done
+    "PutScalingPolicy": "PutMetricAlarm",
+    "DeleteScalingPolicy": "DeleteAlarms",
+    "DeregisterScalableTarget": "DeleteAlarms",
+}
 _OF_OBJECTS = {"DeleteObjects"}  # asked for each key that the body names
 _NAMED = {"ModelName": "model", "EndpointConfigName": "endpoint-config", "EndpointName": "endpoint"}
 PASSED = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}  # as all are here
@@ -120,6 +125,7 @@ def needed(call: Call, account: str, region: str) -> Iterator[Permission]:
         "iam": _iam,
         "logs": _logs,
         "sagemaker": _sagemaker,
+        "application-autoscaling": _scaling,
         "cloudwatch": _cloudwatch,
     }
     prefix = _PREFIXES.get(call.service, call.service)
@@ -191,3 +197,25 @@ def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
         yield Permission("sagemaker:AddTags", next(x for x in named if f":{kind}/" in x))
     if role := asked.get("ExecutionRoleArn"):
         yield Permission("iam:PassRole", role)
+
+
+def _scaling(call: Call, arn: str) -> Iterator[Permission]:
+    """Application Auto Scaling asks, too, what it is to do for the caller."""
+    asked, (region, account) = call.parameters, arn.split(":")[3:5]
+    yield Permission(
+        f"application-autoscaling:{call.operation}",
+        "*" if call.operation.startswith("Describe") else f"{arn}scalable-target/*",
+    )
+    if call.operation == "RegisterScalableTarget":
+        service = "sagemaker.application-autoscaling.amazonaws.com"
+        role = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+        linked = f"arn:aws:iam::{account}:role/aws-service-role/{service}/{role}"
+        name = asked["ResourceId"].split("/")[1].lower()
+        endpoint = f"arn:aws:sagemaker:{region}:{account}:endpoint/{name}"
+        yield Permission("iam:CreateServiceLinkedRole", linked)
+        yield Permission("sagemaker:UpdateEndpointWeightsAndCapacities", endpoint)
+        if asked.get("Tags"):
+            yield Permission("application-autoscaling:TagResource", f"{arn}scalable-target/*")
+    if call.operation in _OF_ALARMS and asked.get("PolicyType") != "StepScaling":
+        alarms = f"arn:aws:cloudwatch:{region}:{account}:alarm:TargetTracking-*"
+        yield Permission(f"cloudwatch:{_OF_ALARMS[call.operation]}", alarms)

@@ -205,9 +205,11 @@ class AwsServer:
         moto."""
         asked = call.parameters
         _check_tags(asked.get("Tags", []))
-        for part in self.parts:
-            if handler := part.operations().get(call.operation):
-                return handler(asked)
+        tables = [part.operations() for part in self.parts]
+        for name in (str(call), call.operation):
+            for table in tables:
+                if handler := table.get(name):
+                    return handler(asked)
         if call.operation in ("AddTags", "ListTags", "DeleteTags"):
             return self._tagged(call.operation, asked)
         return None
@@ -273,8 +275,9 @@ class AwsServer:
         self._temp.cleanup()
 
 
-def _check_tags(tags: list[dict[str, str]]) -> None:
-    """What botocore's model says, and botocore does not check."""
+def _check_tags(given: Any) -> None:
+    """What botocore's model says, and botocore does not check. Some services take a table."""
+    tags = _listed(given)["Tags"] if isinstance(given, dict) else given
     for tag in tags:
         texts = (tag.get("Key", "x"), tag.get("Value", ""))
         if texts[0].lower().startswith("aws:") or not all(map(_TAG.fullmatch, texts)):

@@ -48,7 +48,11 @@ GIVEN: Mapping[str, Any] = {  # settings of a function app
 
 _ALL = {"tags": {"team": "ml"}, "environment": {"ONNXFERRY_ENGINE_THREADS": "1"}}
 CHANGES: Mapping[str, Mapping[str, Any]] = {  # settings of another run of `deploy`
-    "sagemaker": {**_ALL, "serving": {"instance_type": "ml.m5.xlarge"}},
+    "sagemaker": {
+        **_ALL,
+        "serving": {"instance_type": "ml.m5.xlarge"},
+        "scaling": {"max": 2, "target": 60, "schedule": [{"at": "rate(1 day)", "max": 3}]},
+    },
     "azureml": {**_ALL, "instance_type": "Standard_F4s_v2"},
     "functions": {**_ALL, "instance_memory_mb": 4096},
 }
@@ -197,8 +201,8 @@ def _quick() -> Clock:
 
 @dataclass(frozen=True)
 class _Others:
-    """What others do meanwhile: they have an endpoint when all are listed, and an upload of theirs
-    was cut off when it is deleted. They have all permissions."""
+    """What happens meanwhile: an alarm fires, others have an endpoint when all are listed, and an
+    upload of theirs was cut off when it is deleted. They have all permissions."""
 
     aws: AwsServer
     line: CommandLine
@@ -209,6 +213,7 @@ class _Others:
         other, there = replace(self.line, name="other"), "other" in self.aws.endpoints
         authorizer = self.aws.authorizer
         authorizer.allows = lambda permission: True
+        self.aws.blue_green.at = {1: self._fire} if "earlier" in command.says else {}
         if command.name == "list" and not there:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:
@@ -217,6 +222,11 @@ class _Others:
             key = golden.replace("golden.json", "model.tar.gz")
             facts: Any = (self.bucket, key, {}, "STANDARD", [], None, None, None)
             self.aws.s3.create_multipart_upload(*facts)
+
+    def _fire(self) -> None:
+        """An alarm of the version that is coming goes off."""
+        coming = self.aws.endpoints[NAME].pending
+        self.aws.alarms.fire(f"onnxferry-{coming}-errors-AllTraffic")
 
     def _golden(self) -> list[str]:
         mine = f"{self.prefix}/{NAME}/"

@@ -54,11 +54,16 @@ READS = (
     Command("list"),
     Command("invoke", more=("--input", QUESTION)),
 )
+LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 FLOWS = (
     Command("deploy", "a"),
     Command("deploy", "a"),
     Command("deploy", "b"),
     Command("deploy", "b", changed=True),
+    Command("deploy", "b", changed=True, more=LESS, only="sagemaker"),
+    Command("deploy", "b", changed=True, more=("--set", "tags.stage=x"), only="sagemaker"),
+    Command("deploy", "b", changed=True, only="sagemaker"),
+    Command("deploy", "c", (1,), says="the earlier configuration back", only="sagemaker"),
     Command("deploy", "wrong", (1,), says="the golden request differs"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
@@ -137,6 +142,8 @@ def flows(target: str) -> Iterator[Command]:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     if not isinstance(value, dict):
         return json.dumps(value)
     return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"

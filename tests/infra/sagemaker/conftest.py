@@ -34,7 +34,6 @@ from tests.packages import bare
 
 NAME = "squad"
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
-SERVICES = ("s3", "iam", "sts", "logs", "sagemaker", "service-quotas", "cloudwatch")
 QUESTION = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
 
 
@@ -121,7 +120,8 @@ def aws(server: AwsServer) -> Iterator[AwsServer]:
 def make_clients() -> None:
     """Those of cloud(), which send nothing yet: a forked process may use them as its own."""
     clients = cloud().clients
-    for service in (*SERVICES, "sagemaker-runtime"):
+    others = ("service-quotas", "sagemaker-runtime", "application-autoscaling", "cloudwatch")
+    for service in ("s3", "iam", "sts", "logs", "sagemaker", *others):
         clients._client(service)
 
 
