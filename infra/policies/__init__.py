@@ -12,7 +12,6 @@ ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks t
 
 _AWS = {
     "cloudwatch:DescribeAlarmHistory": "which alarm rolled an update back is not said",
-    "cloudwatch:DescribeAlarms": "alarms are not shown, and stay when the endpoint is deleted",
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",
@@ -24,14 +23,17 @@ _AWS = {
     "s3:ListBucketVersions": "old versions of objects are not found, and stay",
     "servicequotas:ListServiceQuotas": "the quota is not checked before anything is made",
 }
-_LOOKS = {  # who deploys with [sagemaker.scaling] needs them
-    f"application-autoscaling:{action}": "whether and how the endpoint is autoscaled is not shown"
-    for action in (
-        "DescribeScalableTargets",
-        "DescribeScalingPolicies",
-        "DescribeScheduledActions",
-        "ListTagsForResource",
-    )
+_LOOKS = {  # who deploys with alarms, or [sagemaker.scaling], needs them
+    "cloudwatch:DescribeAlarms": "alarms are not shown",
+    **{
+        f"application-autoscaling:{action}": "whether and how the endpoint is autoscaled is not shown"
+        for action in (
+            "DescribeScalableTargets",
+            "DescribeScalingPolicies",
+            "DescribeScheduledActions",
+            "ListTagsForResource",
+        )
+    },
 }
 _ML_SIZES = "Microsoft.MachineLearningServices/locations/vmSizes/read"
 _LOGS = "Microsoft.OperationalInsights/workspaces/query"
