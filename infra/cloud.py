@@ -106,13 +106,22 @@ class Templated(Cloud, Protocol):
     """A cloud whose infrastructure can be had as a template of the cloud's own. All raise
     CloudError."""
 
-    def template(self, package: Package, *, over: bool = False) -> str:
-        """The template's text: what deploying `package` would make, which need not be built yet.
-        Asks the cloud nothing; but to be deployed `over` what is there, it has what shall stay of
-        that."""
+    def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
+        """The template's text, of one of the target's kinds: what deploying `package` would make,
+        which need not be built yet. Asks the cloud nothing; but to be deployed `over` what is
+        there, it has what shall stay of that."""
 
     def plan_template(self, package: Package) -> Plan:
         """Steps that deploy it, previewed by the cloud; no change where all is as it says."""
+
+
+@runtime_checkable
+class TemplatedEndpoint(Templated, Protocol):
+    """One whose template can have the endpoint, too."""
+
+    def plan_template_with(self, bundle: Bundle) -> Plan:
+        """Steps that deploy the template with an endpoint in it that serves `bundle`; from then on
+        only the template changes that endpoint."""
 
 
 class OnlineEndpoint(Cloud, Protocol):
@@ -154,6 +163,15 @@ class HasLogFeed(Protocol):
         """What gives, at each call, the lines since the call before; at the first the last `lines`,
         or all of them `since` then. Raises UsageError where the log has no times, and CloudError,
         as the feed does."""
+
+
+@runtime_checkable
+class HasMetrics(Protocol):
+    """An endpoint whose requests the cloud counts."""
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """RequestMetrics of the last hour by their titles, or why they are not known; empty where
+        nothing serves. Raises CloudError."""
 
 
 @runtime_checkable

@@ -118,13 +118,17 @@ def invoke(timeout: float | None, queued: bool, output: str, **flags: Any) -> No
 @options.command()
 @_CLOUD
 def status(output: str, **flags: Any) -> None:
-    """Show what is live on TARGET, which version, and all that belongs to it."""
+    """Show what is live on TARGET, which version, and all that belongs to it; on SageMaker also the
+    last hour's requests, errors and model latency, as CloudWatch counted them."""
+    from onnxferry.infra.cloud import HasMetrics
     from onnxferry.infra.lease import at_work
 
     endpoint = _open(CommandOptions(**flags))
     found = endpoint.status()
     if who := at_work(endpoint.lease_store):
         found = replace(found, details={**found.details, "at work": who})
+    if isinstance(endpoint, HasMetrics):
+        found = replace(found, details={**found.details, **endpoint.last_hour()})
     _show(found, found.to_json(), output)
 
 

@@ -12,6 +12,7 @@ ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks t
 
 _AWS = {
     "cloudwatch:DescribeAlarmHistory": "which alarm rolled an update back is not said",
+    "cloudwatch:GetMetricStatistics": "`status` does not tell the last hour's requests",
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",
@@ -21,12 +22,13 @@ _AWS = {
     "s3:GetEncryptionConfiguration": "the role is given no right to a KMS key of the bucket",
     "s3:ListBucketMultipartUploads": "unfinished uploads are not found, and stay",
     "s3:ListBucketVersions": "old versions of objects are not found, and stay",
+    "sagemaker:ListTransformJobs": "batch jobs that are at work are not seen, and not stopped",
     "servicequotas:ListServiceQuotas": "the quota is not checked before anything is made",
 }
 _LOOKS = {  # who deploys with alarms, or [sagemaker.scaling], needs them
     "cloudwatch:DescribeAlarms": "alarms are not shown",
     **{
-        f"application-autoscaling:{action}": "whether and how the endpoint is autoscaled is not shown"
+        f"application-autoscaling:{action}": "whether the endpoint is autoscaled is not shown"
         for action in (
             "DescribeScalableTargets",
             "DescribeScalingPolicies",

@@ -3,7 +3,7 @@ deleted, and whether the quota suffices."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from onnxferry.infra.clients.aws import AwsClients
@@ -22,9 +22,11 @@ class Checks:
     clients: AwsClients
     there: CurrentState
 
-    def users(self, configs: Collection[str], models: Collection[str]) -> dict[str, str]:
-        """What uses any of `configs` and `models`, this endpoint and its candidate aside."""
-        but = (self.there.names.endpoint, self.there.names.candidate)
+    def users(
+        self, configs: Collection[str], models: Collection[str], jobs: Iterable[str] = ()
+    ) -> dict[str, str]:
+        """What uses any of `configs` and `models`, but for this endpoint, its candidate, `jobs`."""
+        but = (self.there.names.endpoint, self.there.names.candidate, *jobs)
         return references.users(self.clients, configs, models, but)
 
     def used(self, configs: Collection[str], models: Collection[str]) -> Collection[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
@@ -22,12 +22,15 @@ from onnxferry.infra.sagemaker import (
     container_logs,
     deletion,
     listing,
+    metrics,
     plan,
     scaling,
+    serverless,
     state,
     storage,
 )
 from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
+from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.fleet import running
@@ -36,10 +39,12 @@ from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
@@ -69,18 +74,19 @@ class SageMakerCloud:
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
-        wanted, there = desired(self.names, bundle, key), self._read()
+        wanted, there = desired(self.names, bundle, key), self._own("deploy")
         found = state.read_prerequisites(self.clients, self.names, wanted)
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
         guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        fits = serverless.checked(guarded, self.names, bundle.package)
         change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(guarded, change, bundle.package))
+        return self._noted(scaling.deployed(fits, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
-        there = self._read()
+        there = self._own("rollback")
         config = plan.to_go_back_to(there)
         url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
@@ -90,13 +96,23 @@ class SageMakerCloud:
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
-        there = self._read()
+        there = self._own("delete")
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
-        used = Checks(self.clients, there).users(there.configs, there.models)
+        busy = self._busy()
+        used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
-        return self._noted(scaling.deleted(planned, self.clients, self.names))
+        planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
+        if not there.templated:
+            planned = scaling.deleted(planned, self.clients, self.names)
+        return self._noted(planned)
+
+    def _busy(self) -> list[str]:
+        """The batch jobs that are at work."""
+        without = "batch jobs that are at work are not looked for"
+        found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
+        return [job.name for job in found or ()]
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -105,11 +121,30 @@ class SageMakerCloud:
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
-        there = self._read()
+        there = self._own("delete --unproved")
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used)
         return scaling.deleted(planned, self.clients, self.names)
+
+    def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
+        """See Templated."""
+        return self._template.text(package, kind, over=over)
+
+    def plan_template(self, package: Package) -> Plan:
+        """See Templated."""
+        return self._noted(self._template.plan(package))
+
+    def plan_template_with(self, bundle: Bundle) -> Plan:
+        """See TemplatedEndpoint."""
+        return self._noted(self._template.plan_with(bundle))
+
+    @property
+    def _template(self) -> EndpointTemplate:
+        limit, quiet = self.settings.wait_minutes * 60, lambda text: None
+        waiting = partial(wait, limit=limit, progress=quiet, clock=self.clock)
+        given = (self.clients, self.settings, self.endpoint, lambda: self.names)
+        return EndpointTemplate(*given, waiting)
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -174,6 +209,8 @@ class SageMakerCloud:
             details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
+        if whose := owner(main.tags):
+            details["template"] = whose
         if self.clients.notes:
             details["not known"] = "; ".join(self.clients.notes)
         url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
@@ -200,6 +237,8 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
+        for job in self._busy():
+            yield jobs.JOB, job, f"at work, {HOURLY}"
         for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
@@ -213,6 +252,13 @@ class SageMakerCloud:
         """See HasLogFeed."""
         self._must_be_there()
         return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """See HasMetrics."""
+        found = state.endpoint(self.clients, self.endpoint)
+        if found is None or found.state in ("Creating", "Deleting"):
+            return {}
+        return metrics.last_hour(self.clients, self.endpoint, found.config, self.today())
 
     def console_url(self) -> str:
         """See HasConsole."""
@@ -229,6 +275,12 @@ class SageMakerCloud:
     @property
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients)
+
+    def _own(self, purpose: str) -> CurrentState:
+        """What is there, where no template has the endpoint."""
+        there = self._read()
+        refuse_templated(there, purpose)
+        return there
 
     def _read(self) -> CurrentState:
         return state.read(self.clients, self.names)

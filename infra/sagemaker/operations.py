@@ -14,6 +14,7 @@ from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.alarm_operations import AlarmOperations
 from onnxferry.infra.sagemaker.async_requests import AsyncRequests
+from onnxferry.infra.sagemaker.batch.operations import BatchOperations
 from onnxferry.infra.sagemaker.blue_green import waited, watched
 from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.fired import fired
@@ -22,6 +23,7 @@ from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS
 from onnxferry.infra.sagemaker.scaling.operations import ScalingOperations
 from onnxferry.infra.sagemaker.scaling.refusals import refused_scaling
 from onnxferry.infra.sagemaker.smoke import Send, SmokeTest
+from onnxferry.infra.sagemaker.stack_operations import StackOperations
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.system.exits import program
@@ -30,7 +32,7 @@ _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_con
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(AlarmOperations, ScalingOperations):
+class Operations(AlarmOperations, BatchOperations, ScalingOperations, StackOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:

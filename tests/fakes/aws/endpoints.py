@@ -97,9 +97,9 @@ class Endpoints(dict[str, Endpoint]):
         self.changes: list[Change] = []
         self.answered: set[str] = set()
         self._arn, self._find, self._say = arn, find, say
+        self.scaling = ScalableTargets(self, arn.partition("sagemaker:")[2])
         self.blue_green = blue_green
         self.policies: Callable[[str], Mapping[str, str]] = lambda config: {}
-        self.scaling = ScalableTargets(self, arn.partition("sagemaker:")[2])
 
     def operations(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {

@@ -108,7 +108,7 @@ class Invocations:
         model = next(v["ModelName"] for v in variants if v["VariantName"] == variant)
         url = self._aws.sagemaker._models[model].primary_container["ModelDataUrl"]
         if url not in self.up:
-            self.up[url] = self.hosts(self._unpacked(self.object(url)))
+            self.up[url] = self.hosts(self.unpacked(url))
         return self.up[url]
 
     def object(self, url: str) -> bytes:
@@ -119,8 +119,9 @@ class Invocations:
             raise KeyError(url)
         return bytes(self._aws.s3.get_object(bucket, key).value)
 
-    def _unpacked(self, archive: bytes) -> Path:
+    def unpacked(self, url: str) -> Path:
         """The folder of a package, unpacked once for all accounts."""
+        archive = self.object(url)
         folder = self._folder / hashlib.sha256(archive).hexdigest()
         if not folder.exists():
             folder.mkdir()

@@ -40,7 +40,12 @@ _OF_ALARMS = {  # by which target tracking is done
     "DeregisterScalableTarget": "DeleteAlarms",
 }
 _OF_OBJECTS = {"DeleteObjects"}  # asked for each key that the body names
-_NAMED = {"ModelName": "model", "EndpointConfigName": "endpoint-config", "EndpointName": "endpoint"}
+_NAMED = {
+    "ModelName": "model",
+    "EndpointConfigName": "endpoint-config",
+    "EndpointName": "endpoint",
+    "TransformJobName": "transform-job",
+}
 PASSED = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}  # as all are here
 _PREFIXES = {
     "service-quotas": "servicequotas",
@@ -127,6 +132,7 @@ def needed(call: Call, account: str, region: str) -> Iterator[Permission]:
         "sagemaker": _sagemaker,
         "application-autoscaling": _scaling,
         "cloudwatch": _cloudwatch,
+        "cloudformation": _cloudformation,
     }
     prefix = _PREFIXES.get(call.service, call.service)
     arn = f"arn:aws:{prefix}:{region}:{account}:"
@@ -189,7 +195,8 @@ def _deleted(call: Call) -> list[str]:
 def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
     asked = call.parameters
     # SageMaker writes names in ARNs in lower case
-    named = [f"{arn}{kind}/{asked[key].lower()}" for key, kind in _NAMED.items() if key in asked]
+    keys = ("TransformJobName",) if "TransformJobName" in asked else _NAMED
+    named = [f"{arn}{_NAMED[key]}/{asked[key].lower()}" for key in keys if key in asked]
     for where in named or [asked.get("ResourceArn", "*")]:
         yield Permission(f"sagemaker:{call.operation}", where)
     if asked.get("Tags") and named:
@@ -197,6 +204,14 @@ def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
         yield Permission("sagemaker:AddTags", next(x for x in named if f":{kind}/" in x))
     if role := asked.get("ExecutionRoleArn"):
         yield Permission("iam:PassRole", role)
+
+
+def _cloudformation(call: Call, arn: str) -> Iterator[Permission]:
+    """To describe all stacks is asked for all of them."""
+    name = call.parameters.get("StackName", "")
+    stack = name.split("/")[1] if name.startswith("arn:") else name
+    where = f"{arn}stack/{stack}/*" if stack else "*"
+    yield Permission(f"cloudformation:{call.operation}", where)
 
 
 def _scaling(call: Call, arn: str) -> Iterator[Permission]:
