@@ -419,6 +419,17 @@ def test_without_a_rehearsal_or_a_target_nothing_is_guessed(
     assert all(call.reads for call in aws.calls)
 
 
+def test_a_quota_below_the_most_instances_is_told(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.endpoints.quotas["ml.m5.large for endpoint usage"] = 3
+    made = deploy(bundles[0], scaling=SCALING)
+    notes = cloud(scaling={**SCALING, "max": 5}).plan_deploy(bundles[0]).summary.notes
+    said = "cannot reach its most instances: ml.m5.large for endpoint usage: 3 are allowed"
+    assert any(said in note and "this needs 5 at a time" in note for note in notes)
+    assert not any("cannot reach" in note for note in made.plan_deploy(bundles[0]).summary.notes)
+
+
 def test_the_names_of_two_endpoints_are_not_mixed(
     aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
