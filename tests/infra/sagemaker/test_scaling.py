@@ -112,10 +112,13 @@ def test_a_changed_setting_is_a_change_that_is_told_and_made(
 
 
 def test_changed_tags_are_set_and_taken_away(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
+    """Those of others stay."""
     deploy(bundles[0], scaling=SCALING, tags={"team": "ml", "cost": "1"})
-    deploy(bundles[0], scaling=SCALING, tags={"team": "web"})
+    registered(aws).tags["theirs"] = "yes"
+    made = deploy(bundles[0], scaling=SCALING, tags={"team": "web"})
     found = registered(aws).tags
-    assert (found["team"], "cost" in found) == ("web", False)
+    assert (found["team"], "cost" in found, found["theirs"]) == ("web", False, "yes")
+    assert made.plan_deploy(bundles[0]).changes == ()
 
 
 def test_a_table_that_is_taken_away_is_deregistered(
