@@ -34,6 +34,15 @@ KINDS: Mapping[str, tuple[str, str]] = {
     rf"{_PLACE}endpoint/{NAME}": ("Endpoint", f"{_SAGEMAKER}endpoint/NAME"),
     rf"{_PLACE}endpoint/{NAME}-candidate": ("Endpoint", f"{_SAGEMAKER}endpoint/NAME-candidate"),
     rf"{_PLACE}endpoint/.*": ("EveryEndpoint", f"{_SAGEMAKER}endpoint/*"),
+    rf"{_PLACE}stack/onnxferry-{NAME}/.*": (
+        "Stack",
+        f"{_HERE.format('cloudformation')}stack/onnxferry-NAME/*",
+    ),
+    rf"{_PLACE}endpoint-config/onnxferry-{NAME}-.*": (
+        "EndpointConfigurations",
+        f"{_SAGEMAKER}endpoint-config/onnxferry-NAME-*",
+    ),
+    rf"{_PLACE}model/onnxferry-{NAME}-.*": ("Models", f"{_SAGEMAKER}model/onnxferry-NAME-*"),
     rf"{_PLACE}endpoint-config/{NAME}-.*": (
         "EndpointConfigurations",
         f"{_SAGEMAKER}endpoint-config/NAME-*",
