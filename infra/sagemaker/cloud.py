@@ -25,6 +25,7 @@ from onnxferry.infra.sagemaker import (
     metrics,
     plan,
     scaling,
+    serverless,
     state,
     storage,
 )
@@ -79,8 +80,9 @@ class SageMakerCloud:
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
         guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        fits = serverless.checked(guarded, self.names, bundle.package)
         change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(guarded, change, bundle.package))
+        return self._noted(scaling.deployed(fits, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -102,7 +104,9 @@ class SageMakerCloud:
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
         planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
-        return self._noted(scaling.deleted(planned, self.clients, self.names))
+        if not there.templated:
+            planned = scaling.deleted(planned, self.clients, self.names)
+        return self._noted(planned)
 
     def _busy(self) -> list[str]:
         """The batch jobs that are at work."""
