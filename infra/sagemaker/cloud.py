@@ -224,6 +224,8 @@ class SageMakerCloud:
             yield "role", self.settings.role, "given"
         elif owned.role:
             yield "role", self.names.role, "made"
+        if owned.template:
+            yield "template", owned.template, "deployed"
         for found in owned.packages:
             for package in found.found:
                 name = f"s3://{found.bucket}/{found.folder}{package.version}"
