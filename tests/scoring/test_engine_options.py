@@ -148,3 +148,13 @@ def test_the_page_has_each_of_them_with_its_default() -> None:
     assert by_option == {
         name: wanted[str(value)] for name, value in asdict(EngineOptions()).items()
     }
+
+
+def test_processes_of_one_host_share_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxferry.scoring.cpu.available", lambda: 8)
+    shared = EngineOptions().overridden({"ONNXFERRY_ENGINE_PROCESSES": "4"}).resolved()
+    assert (shared.threads, shared.parallel_runs) == (2, 2)
+    for processes, threads in (("0", 8), ("1", 8), ("8", 1), ("100", 1)):
+        given = {"ONNXFERRY_ENGINE_PROCESSES": processes}
+        assert EngineOptions().overridden(given).resolved().threads == threads
+    assert EngineOptions(threads=3, processes=4).resolved().threads == 3
