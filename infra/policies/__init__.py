@@ -13,6 +13,7 @@ ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks t
 _AWS = {
     "cloudwatch:DescribeAlarmHistory": "which alarm rolled an update back is not said",
     "cloudwatch:GetMetricStatistics": "`status` does not tell the last hour's requests",
+    "cloudformation:ListStacks": "`list` shows no stacks of templates",
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",
