@@ -66,7 +66,8 @@ class MlflowSageMaker(SageMakerCloud):
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, to.config))
         planned = sagemaker_plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, to.variant))
+        checked = checks.checked(planned, to.variant)
+        return self._noted(checks.guarded(checked, to.variant, wanted.watched(to.config)))
 
     def listed(self) -> Sequence[Listed]:
         """What is MLflow's of all that onnxferry made."""
