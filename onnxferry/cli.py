@@ -25,6 +25,10 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "drift": (_CLOUDS, "Tell whether TARGET is as the model and deploy.toml say."),
     "invoke": (_CLOUDS, "Send one request to the live endpoint."),
     "status": (_CLOUDS, "Show what is live on TARGET."),
+    "compare": (
+        "onnxferry.infra.compare_command:{}",
+        "Report how a shadow's answers and latency differ from the live version's.",
+    ),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
     "list": (_CLOUDS + "_", "Show all that onnxferry ever made on TARGET."),
     "rollback": (_CLOUDS, "Put the previous version back."),

@@ -18,7 +18,8 @@ class Target:
     `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
     are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra];
-    `templated`, whether its infrastructure can be had as a template.
+    `templated`, whether its infrastructure can be had as a template; `shadows`, whether a new
+    version can get a copy of the requests, to be compared.
     """
 
     layout: str
@@ -27,6 +28,7 @@ class Target:
     connect: str = ""
     extra: str = ""
     templated: bool = False
+    shadows: bool = False
 
 
 def load(reference: str) -> Any:
@@ -49,7 +51,7 @@ TARGETS = {
     "functions": replace(_target("functions", "Functions", "azure"), templated=True),
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),
-    "sagemaker": _target("sagemaker", "SageMaker", "aws"),
+    "sagemaker": replace(_target("sagemaker", "SageMaker", "aws"), shadows=True),
 }
 
 
@@ -61,3 +63,8 @@ def clouds() -> list[str]:
 def templated() -> list[str]:
     """Those whose infrastructure can be had as a template."""
     return [name for name, target in TARGETS.items() if target.templated]
+
+
+def shadowing() -> list[str]:
+    """Those where a new version can get a copy of the requests, to be compared."""
+    return [name for name, target in TARGETS.items() if target.shadows]
