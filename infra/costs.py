@@ -11,7 +11,7 @@ _KEPT = "takes space in the server's store"  # which may be a folder here
 _INGESTED = "billed by what it takes in"
 
 COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
-    "sagemaker": {"endpoint": HOURLY, "package": _STORED, "log group": _STORED},
+    "sagemaker": {"endpoint": HOURLY, "package": _STORED, "log group": _STORED, "shadow": HOURLY},
     "azureml": {
         "deployment": HOURLY,
         "model files": _STORED,

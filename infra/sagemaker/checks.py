@@ -12,6 +12,7 @@ from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import quota, references, rollout, state
 from onnxferry.infra.sagemaker.failures import refused_scaling
 from onnxferry.infra.sagemaker.fleet import Fleet, Variant
+from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.state import CurrentState
 
 
@@ -33,13 +34,13 @@ class Checks:
         found = self.clients.if_allowed(lambda: self.users(configs, models), without)
         return {*configs, *models} if found is None else found
 
-    def checked(self, plan: Plan, wanted: Variant) -> Plan:
-        """`plan`, which brings up the production variant `wanted`, with what the quota lacks.
-        Raises Refused where SageMaker would refuse it later."""
-        fleets = rollout.peak(self.there, wanted, plan.steps)
+    def checked(self, plan: Plan, goal: Goal) -> Plan:
+        """`plan`, which brings the endpoint to `goal`, with what the quota lacks. Raises Refused
+        where SageMaker would refuse it later."""
+        fleets = rollout.peak(self.there, goal, plan.steps)
         if not fleets:
             return plan
-        self._refuse_scaled(wanted)
+        self._refuse_scaled(goal.variant)
         lacking = self._shortage(fleets) or ""
         return replace(plan, summary=replace(plan.summary, shortage=lacking))
 

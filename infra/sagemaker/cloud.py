@@ -15,13 +15,15 @@ from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
-from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
+from onnxferry.infra.sagemaker import deletion, listing, plan, shadow, state, storage
 from onnxferry.infra.sagemaker.checks import Checks
-from onnxferry.infra.sagemaker.desired import desired
+from onnxferry.infra.sagemaker.desired import DesiredState, desired
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
+from onnxferry.infra.sagemaker.rollout import Goal
+from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.target_tables import SageMaker
@@ -59,10 +61,18 @@ class SageMakerCloud:
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
         wanted, there = desired(self.names, bundle, key), self._read()
         found = state.read_prerequisites(self.clients, self.names, wanted)
-        checks = Checks(self.clients, there)
-        used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
-        planned = plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, wanted.variant))
+        checks, beside = Checks(self.clients, there), self._shadow(there, wanted)
+        stays = plan.kept(there, wanted.config["EndpointConfigName"], beside)
+        used = checks.used(*plan.unused(there, stays))
+        planned = plan.deploy(there, wanted, found, used, beside)
+        return self._noted(checks.checked(planned, plan.goal_of(wanted, beside)))
+
+    def _shadow(self, there: CurrentState, wanted: DesiredState) -> ShadowTest | None:
+        """What is wanted as a shadow beside what serves; None where it is to serve."""
+        if there.main is None or not shadow.is_wanted(there, wanted):
+            return None
+        url, _ = state.served(self.clients, there.main.config)
+        return shadow.shadow_test(there, wanted, url)
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -90,7 +100,15 @@ class SageMakerCloud:
         there = self._read()
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        return deletion.delete_unproved(there, owned, used)
+        back = self._without_shadow(there)
+        return deletion.delete_unproved(there, owned, used, back)
+
+    def _without_shadow(self, there: CurrentState) -> Goal | None:
+        """How the endpoint comes to what serves there alone; None where it has no shadow."""
+        if not there.shadow:
+            return None
+        config = plan.to_go_back_to(there)
+        return Goal(config, *state.served(self.clients, config))
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -138,6 +156,8 @@ class SageMakerCloud:
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if there.variant:
             details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
+        if there.shadow and there.variant:
+            details["shadow"] = shadow.told(names, there.variant, there.shadow, main.shadows)
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.reason:

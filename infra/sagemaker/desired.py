@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.sagemaker.capture import capture_config
 from onnxferry.infra.sagemaker.image import image
 from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names, tags
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
@@ -99,6 +100,7 @@ def _config(names: Names, version: str, model: str) -> dict[str, Any]:
     content: dict[str, Any] = {"ProductionVariants": production_variants(names.settings, model)}
     if names.settings.kms_key and not isinstance(names.settings.serving, Serverless):
         content["KmsKeyId"] = names.settings.kms_key
+    content |= capture_config(names)
     name = names.of(version, content)
     return {"EndpointConfigName": name, **content, "Tags": names.tags(version)}
 

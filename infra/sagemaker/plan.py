@@ -12,12 +12,13 @@ from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
-from onnxferry.infra.sagemaker import rollout
+from onnxferry.infra.sagemaker import capture, rollout, shadow
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import Variant
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.packages import Packages
 from onnxferry.infra.sagemaker.rollout import KEPT, Goal
+from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.state import CurrentState, Prerequisites
 from onnxferry.infra.sagemaker.tagging import changed_tags
 from onnxferry.system.exits import program
@@ -29,13 +30,18 @@ _CONFIG = "endpoint configuration"
 
 
 def deploy(
-    state: CurrentState, desired: DesiredState, found: Prerequisites, used: Collection[str] = ()
+    state: CurrentState,
+    desired: DesiredState,
+    found: Prerequisites,
+    used: Collection[str] = (),
+    beside: ShadowTest | None = None,
 ) -> Plan:
-    """Steps that end with the bundle of `desired` serving. Of what nothing here needs any more,
-    what is `used` by others stays."""
+    """Steps that end with the bundle of `desired` serving, or as a shadow `beside` what serves. Of
+    what nothing here needs any more, what is `used` by others stays."""
     names, package = state.names, desired.package
     model, config = desired.model["ModelName"], desired.config["EndpointConfigName"]
-    serving = rollout.serving(state, Goal(config, package.url, desired.variant))
+    goal = goal_of(desired, beside)
+    serving, stays = rollout.serving(state, goal), kept(state, config, beside)
     foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
     steps = (
         *foundation,
@@ -43,23 +49,42 @@ def deploy(
         role(names, desired.role, found),
         _hosted("model", model, desired.model, model in state.models),
         _hosted(_CONFIG, config, desired.config, config in state.configs),
+        *_shadowed(state, beside),
         *serving,
-        *changed_tags(state, model, config),
-        *delete_unused(state, config, found.packages, used),
+        *changed_tags(state, model, config, goal.config),
+        *delete_unused(state, stays, found.packages, used),
     )
-    fleets = rollout.peak(state, desired.variant, serving)
+    fleets = rollout.peak(state, goal, serving)
+    will = rollout.all_run(state, goal)
     summary = Summary(
         names.place,
-        desired.version,
+        state.version if beside else desired.version,
         state.replaced,
-        str(rollout.will_run(state, desired.variant)),
+        " and ".join(map(str, will)),
         rollout.minutes(names, serving),
         peak=" and ".join(map(str, fleets)),
-        notes=rollout.notes(state, desired.variant),
+        notes=(
+            *rollout.notes(state, goal.variant),
+            *shadow.notes(state, desired, beside),
+            *capture.notes(names),
+        ),
         region=names.region,
-        count=rollout.will_run(state, desired.variant).count,
+        count=sum(fleet.count for fleet in will),
     )
     return Plan(TARGET, "deploy", names.endpoint, steps, summary, len(foundation))
+
+
+def goal_of(desired: DesiredState, beside: ShadowTest | None) -> Goal:
+    """What is to serve: what is desired, or what serves now with that as its shadow."""
+    alone = Goal(desired.config["EndpointConfigName"], desired.package.url, desired.variant)
+    return beside.goal if beside else alone
+
+
+def _shadowed(state: CurrentState, beside: ShadowTest | None) -> tuple[Step, ...]:
+    """The configuration that has the shadow."""
+    if beside is None:
+        return ()
+    return (_hosted(_CONFIG, beside.name, beside.config, beside.name in state.configs),)
 
 
 def to_go_back_to(state: CurrentState) -> str:
@@ -80,7 +105,7 @@ def rollback(state: CurrentState, url: str, variant: Variant) -> Plan:
     names, config = state.names, to_go_back_to(state)
     back = rollout.moved(state, Goal(config, url, variant))
     steps = (*back, *rollout.proved(state, config), *rollout.delete_candidate(state))
-    fleets = " and ".join(map(str, rollout.peak(state, variant, back)))
+    fleets = " and ".join(map(str, rollout.peak(state, Goal(config, url, variant), back)))
     will, version = str(rollout.will_run(state, variant)), names.version_of(config)
     summary = Summary(names.place, version, state.replaced, will, (5, 15), peak=fleets)
     return Plan(TARGET, "roll back", names.endpoint, steps, summary)
@@ -114,27 +139,30 @@ def made(there: str, resource: str, name: str, operation: str, request: Mapping[
     return Step(action, resource, name, operation, request)
 
 
-def unused(state: CurrentState, config: str) -> tuple[set[str], set[str]]:
-    """Configurations and models of neither what is to serve nor the version before it."""
-    kept = _kept(state, config)
-    packages = set(map(state.names.package_of, kept))
+def unused(state: CurrentState, stays: Collection[str]) -> tuple[set[str], set[str]]:
+    """Configurations other than those that stay, and models of none of them."""
+    packages = set(map(state.names.package_of, stays))
     models = {m for m in state.models if state.names.package_of(m) not in packages}
-    return {c for c in state.configs if c not in kept}, models
+    return {c for c in state.configs if c not in stays}, models
 
 
-def _kept(state: CurrentState, config: str) -> set[str]:
+def kept(state: CurrentState, config: str, beside: ShadowTest | None = None) -> set[str]:
+    """The configuration that is to serve and the one before it; all that have served, and that with
+    the shadow, where it is to be `beside` what serves."""
     history = state.main.history if state.main else ()
+    if beside:
+        return {config, beside.name, *history}
     return {config, *[c for c in history if c != config][: KEPT - 1]}
 
 
 def delete_unused(
-    state: CurrentState, config: str, packages: Packages, used: Collection[str]
+    state: CurrentState, stays: Collection[str], packages: Packages, used: Collection[str]
 ) -> Iterator[Step]:
     """Delete what is neither needed nor used by anything else."""
-    configs, models = (sorted(names - set(used)) for names in unused(state, config))
+    configs, models = (sorted(names - set(used)) for names in unused(state, stays))
     yield from deleted_hosting(configs, models)
-    kept = {*_kept(state, config), *used, *state.foreign, *set(state.models) - set(models)}
-    yield from deleted_packages(packages, set(map(state.names.package_of, kept)))
+    needed = {*stays, *used, *state.foreign, *set(state.models) - set(models)}
+    yield from deleted_packages(packages, set(map(state.names.package_of, needed)))
 
 
 def deleted_hosting(configs: Iterable[str], models: Iterable[str]) -> Iterator[Step]:

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from onnxferry.infra.sagemaker.capture import write_place
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
 
 
@@ -49,9 +50,16 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         _allow("*", "ecr", "GetAuthorizationToken"),
         _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
         *([_decrypt(names, key)] if key else []),
+        *_capture(names),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
+
+
+def _capture(names: Names) -> list[dict[str, Any]]:
+    """To put captured requests and answers where they are kept."""
+    place = write_place(names)
+    return [_allow(place, "s3", "PutObject")] if place else []
 
 
 def _decrypt(names: Names, key: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Step
@@ -24,11 +25,14 @@ Steps = tuple[Step, ...]
 
 @dataclass(frozen=True)
 class Goal:
-    """The configuration that is to serve, its package (s3://...) and its production variant."""
+    """The configuration that is to serve, its package (s3://...) and its production variant. A
+    `candidate` is what proves itself first, where the goal has it as a shadow only, and is not
+    recorded as what serves."""
 
     config: str
     url: str
     variant: Variant
+    candidate: Goal | None = None
 
 
 def serving(state: CurrentState, goal: Goal) -> Steps:
@@ -40,8 +44,9 @@ def serving(state: CurrentState, goal: Goal) -> Steps:
     elif _on_its_way(main, config) or (main.state in BROKEN and not main.history):
         up = (*moved(state, goal), *delete_candidate(state))
     else:
-        up = (*_stable(main), *_candidate(state, goal), *_pointed(state, main, goal))
-    return *up, *proved(state, config)
+        first = _candidate(state, goal.candidate or goal)
+        up = (*_stable(main), *first, *_pointed(state, main, goal))
+    return *up, *(() if goal.candidate else proved(state, config))
 
 
 def moved(state: CurrentState, goal: Goal) -> Steps:
@@ -127,11 +132,21 @@ def _point(state: CurrentState, config: str, goal: Goal, seen: str) -> Step:
     rollout = {"DeploymentConfig": {"BlueGreenUpdatePolicy": policy}}
     pending = [main.pending] if main and main.pending else []
     parameters = {
-        "update": {**what, **rollout, **retention(state.variant, goal.variant)},
+        "update": {**what, **rollout, **_retained(state, goal)},
         "create": {**what, "Tags": names.tags(names.version_of(config))},
         "seen": [seen, *(one for one in pending if one != seen)],
     }
     return Step(Action.UPDATE, "endpoint", names.endpoint, "promote", parameters)
+
+
+def _retained(state: CurrentState, goal: Goal) -> dict[str, Any]:
+    """What an update keeps of what runs; not the part of the requests that a shadow got."""
+    kept = retention(state.variant, goal.variant)
+    if not (goal.candidate and kept):
+        return kept
+    others = kept.get("ExcludeRetainedVariantProperties", [])
+    weight = {"VariantPropertyType": "DesiredWeight"}
+    return {**kept, "ExcludeRetainedVariantProperties": [*others, weight]}
 
 
 def _smoke(name: str, url: str) -> Step:
@@ -175,17 +190,32 @@ def deleted_found(found: Endpoint) -> Step:
     return deleted_endpoint(found.name, found.config, found.pending)
 
 
-def peak(state: CurrentState, wanted: Variant, steps: Iterable[Step]) -> tuple[Fleet, ...]:
-    """The most that runs at a time while `steps` bring up endpoints with the production variant
-    `wanted`, a fleet a type; none where they bring up none."""
+def peak(state: CurrentState, goal: Goal, steps: Iterable[Step]) -> tuple[Fleet, ...]:
+    """The most that runs at a time while `steps` bring the endpoint to `goal`, a fleet a type; none
+    where they bring up none."""
     begun = [s.name for s in steps if s.operation in ("create_endpoint", "promote")]
     if not begun:
         return ()
-    fleets = [will_run(state, wanted)]
-    if state.names.candidate in begun:
-        fleets.append(configured(wanted))
-    now = (Fleet(state.variant["InstanceType"], _running(state)),) if state.variant else ()
-    return added((*now, max(fleets, key=lambda fleet: fleet.count)))
+    coming = all_run(state, goal)
+    if state.names.candidate in begun and not goal.candidate:
+        coming = (max(*coming, configured(goal.variant), key=lambda fleet: fleet.count),)
+    return added((*_now(state), *coming))
+
+
+def _now(state: CurrentState) -> tuple[Fleet, ...]:
+    """What runs of the endpoint, its shadow too."""
+    there = ((state.variant, _running(state)), (state.shadow, _shadows(state)))
+    return tuple(Fleet(one["InstanceType"], count) for one, count in there if one)
+
+
+def _shadows(state: CurrentState) -> int:
+    return state.main.shadows if state.main and _running(state) else 0
+
+
+def all_run(state: CurrentState, goal: Goal) -> tuple[Fleet, ...]:
+    """What runs in the end, a fleet a type: what serves, and a shadow."""
+    beside = (configured(goal.candidate.variant),) if goal.candidate else ()
+    return added((will_run(state, goal.variant), *beside))
 
 
 def _running(state: CurrentState) -> int:

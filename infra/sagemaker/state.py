@@ -21,8 +21,8 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`config` serves, or is being created, on `count` instances; `pending` is on its way, "" if
-    none."""
+    """`config` serves, or is being created, on `count` instances, beside `shadows` that serve
+    nobody; `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -31,6 +31,7 @@ class Endpoint:
     pending: str
     reason: str
     count: int = 0
+    shadows: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -65,6 +66,8 @@ class CurrentState:
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
     variant: Variant | None = None
+    shadow: Variant | None = None  # a variant that gets a copy of the requests
+    captured: str = ""  # where data capture puts requests and answers (s3://...)
 
     @property
     def version(self) -> str:
@@ -87,9 +90,10 @@ class CurrentState:
     @property
     def unfinished(self) -> str:
         """The configuration that an interrupted roll-back was going to, "" if none. The history is
-        written last, and does not name it first yet."""
+        written last, and does not name it first yet, but where a shadow was taken away."""
         main = self.main
-        return main.coming if main and main.coming in main.history[1:] else ""
+        going = main and (main.coming in main.history[1:] or main.pending in main.history)
+        return main.coming if main and going else ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,14 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
     variant = found["ProductionVariants"][0] if found else None
-    return CurrentState(names, main, candidate, _ours(configs), _ours(models), foreign, variant)
+    hosting = (_ours(configs), _ours(models), foreign)
+    return CurrentState(names, main, candidate, *hosting, variant, *_beside(found or {}))
+
+
+def _beside(config: Mapping[str, Any]) -> tuple[Variant | None, str]:
+    """The shadow variant of a configuration, and where its requests are captured."""
+    shadow = next(iter(config.get("ShadowProductionVariants", ())), None)
+    return shadow, config.get("DataCaptureConfig", {}).get("DestinationS3Uri", "")
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
@@ -156,8 +167,11 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     arn, state = found["EndpointArn"], found["EndpointStatus"]
     pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    count = sum(variant.get(COUNT, 0) for variant in found.get("ProductionVariants", []))
-    return Endpoint(name, arn, state, config, pending, reason, count)
+    count, shadows = (
+        sum(variant.get(COUNT, 0) for variant in found.get(f"{kind}ProductionVariants", []))
+        for kind in ("", "Shadow")
+    )
+    return Endpoint(name, arn, state, config, pending, reason, count, shadows)
 
 
 def described_config(clients: AwsClients, config: str) -> Any:

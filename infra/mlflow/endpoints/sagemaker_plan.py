@@ -48,7 +48,7 @@ def deploy(
         *_manifest(desired, found, to),
         *(_again if desired.there(state) else _by_mlflow)(state, serving, desired, to),
         *changed_tags(state, model, to.config),
-        *plan.delete_unused(state, to.config, found.packages, used),
+        *plan.delete_unused(state, plan.kept(state, to.config), found.packages, used),
     )
     return Plan(plan.TARGET, "deploy", names.endpoint, steps, _summary(state, to, serving), 1)
 
@@ -65,7 +65,7 @@ def _summary(state: CurrentState, to: Goal, serving: Steps) -> Summary:
         state.replaced,
         str(rollout.will_run(state, to.variant)),
         rollout.minutes(names, serving),
-        peak=" and ".join(map(str, rollout.peak(state, to.variant, serving))),
+        peak=" and ".join(map(str, rollout.peak(state, to, serving))),
         notes=rollout.notes(state, to.variant),
     )
 
