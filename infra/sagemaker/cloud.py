@@ -26,6 +26,8 @@ from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.sagemaker.traffic import Period, shadow_traffic
+from onnxferry.infra.shadow_traffic import ShadowTraffic
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
@@ -146,6 +148,11 @@ class SageMakerCloud:
             return ""
         return self.names.version_of(found.config) if found else ""
 
+    def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
+        """See Shadowed."""
+        period = Period(since, self.today(), limit)
+        return shadow_traffic(self.clients, self.names, self._read(), period)
+
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
         there, names = self._read(), self.names
@@ -216,6 +223,10 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
     for endpoint in filter(None, (there.main, there.candidate)):
         proved = endpoint is there.main and endpoint.history
         yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
+    if there.shadow and there.main:
+        kind = there.shadow["InstanceType"]
+        runs = f"{there.main.shadows} x {kind}, not proved, {HOURLY}"
+        yield "shadow", there.shadow["VariantName"], runs
     for config in there.configs:
         serves = there.main and config == there.main.config
         use = "serves" if serves else "previous" if config == there.previous else "kept"
