@@ -50,6 +50,7 @@ __all__ = [
     "decompress",
     "encode",
     "encode_json",
+    "expand",
     "negotiate",
 ]
 

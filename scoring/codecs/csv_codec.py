@@ -20,6 +20,17 @@ def decode_csv(body: bytes, media_type: MediaType) -> Any:
     """{"inputs": [an item a row]}: the cell of a column `inputs`, as Hugging Face's containers have
     it, or of a lone `text` or `sequences`; else an object of the row's cells, all strings. Raises
     InvalidBody that names the line."""
+    items = list(csv_items(body, media_type))
+    if wrong := next((item for item in items if isinstance(item, InvalidBody)), None):
+        raise wrong
+    if not items:
+        raise InvalidBody("the CSV has a header and no rows; expected one item a row")
+    return {"inputs": items}
+
+
+def csv_items(body: bytes, media_type: MediaType) -> Iterator[Any]:
+    """The item of each row, as `decode_csv` has them, or the InvalidBody for a row that has not a
+    cell for each column. Raises InvalidBody for what is no CSV with a header."""
     rows = _rows(media_type.text(body))
     header = [name.strip() for _, row in [next(rows, (1, []))] for name in row]
     if not any(header):
@@ -29,14 +40,12 @@ def decode_csv(body: bytes, media_type: MediaType) -> Any:
     if len(header) > MAX_COLUMNS:
         raise InvalidBody(f"the CSV has {len(header)} columns; at most {MAX_COLUMNS} are taken")
     column = _item_column(header)
-    items = []
     for line, row in rows:
         if (count := len(row)) != (expected := len(header)):
-            raise InvalidBody(f"line {line} of the CSV has {count} cell(s), the header {expected}")
-        items.append(dict(zip(header, row, strict=True)) if column is None else row[column])
-    if not items:
-        raise InvalidBody("the CSV has a header and no rows; expected one item a row")
-    return {"inputs": items}
+            what = f"line {line} of the CSV has {count} cell(s), the header {expected}"
+            yield InvalidBody(what)
+        else:
+            yield dict(zip(header, row, strict=True)) if column is None else row[column]
 
 
 def _item_column(header: Sequence[str]) -> int | None:

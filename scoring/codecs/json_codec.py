@@ -37,6 +37,11 @@ def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
     return {"inputs": items} if shared is None else {"inputs": items, "parameters": shared}
 
 
+def decode_line(line: bytes, media_type: MediaType) -> Any:
+    """JSON data of one line. Raises InvalidBody."""
+    return _loads(media_type.text(line), "the line")
+
+
 def encode_json(answer: Any) -> bytes:
     """UTF-8 JSON, numpy arrays as lists. Raises InternalError for NaN and infinity."""
     try:

@@ -7,6 +7,9 @@ unless its content type goes on, as in `application/json; charset=utf-8`. The an
 is the request's Accept, even over an error, whose body is JSON. A form (multipart/form-data) comes
 without a body: send a picture's bytes, or base64 in JSON.
 
+In Batch Transform, which SageMaker tells by the variable SAGEMAKER_BATCH, one refused request would
+cost a file all its answers: there each row is answered, or has its error, in its place.
+
 What the platform forces: of a client's headers it passes on the content type, Accept, InferenceId
 and CustomAttributes, and of the answer's the content type and CustomAttributes. So the request's id
 is one of these or the model server's own, and goes back in the CustomAttributes.
@@ -14,11 +17,14 @@ is one of these or the model server's own, and goes back in the CustomAttributes
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from onnxferry.scoring import JSON, Request, Scorer, load, log_requests
+from onnxferry.scoring.forms import PIPELINE
+from onnxferry.scoring.rows.batch_form import BATCH
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
@@ -45,7 +51,7 @@ def transform_fn(
     request = Request.of(raw, {**texts, **own})
     if context is not None:
         request = replace(request, id=request.id or context.get_request_id(0))
-    response = scorer.handle(request)
+    response = scorer.handle(request, BATCH if os.environ.get("SAGEMAKER_BATCH") else PIPELINE)
     if context is not None:
         attributes = {ATTRIBUTES: response.headers["X-Request-Id"]}
         for name, value in {**response.headers, **attributes}.items():

@@ -94,6 +94,18 @@ def test_no_body_at_all_is_a_refusal(scorer: Scorer) -> None:
     assert context.statuses == [(400, "Bad Request")]
 
 
+def test_in_batch_transform_a_row_has_its_error_in_its_place(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, kind = Context(), "application/jsonlines"
+    body = GOLDEN.request.body.replace(b"\n", b" ") + b"\n{bad\n"
+    monkeypatch.setenv("SAGEMAKER_BATCH", "true")
+    first, second = transform_fn(scorer, body, kind, kind, context).split(b"\n")
+    assert "error" not in json.loads(first)
+    assert json.loads(second)["error"]["code"] == "invalid_body"
+    assert context.statuses == [(200, "OK")]
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     with serving("sagemaker", tmp_path_factory.mktemp("sagemaker")) as host:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from onnxferry.scoring.wire import Response
 from tests.fakes.aws.calls import QUERY, Call
 
 
@@ -61,3 +62,24 @@ def limit(what: str, most: float, used: int, more: int) -> Refusal:
         f" of {used} Instances and a request delta of {more} Instances. Please use AWS Service"
         " Quotas to request an increase for this quota.",
     )
+
+
+def said(response: Response) -> str:
+    """What the log and a failure object say of a refusal."""
+    text = response.body.decode("utf-8", errors="replace")
+    side = "client" if response.status < 500 else "server"
+    return f'Received {side} error ({response.status}) from primary with message "{text}".'
+
+
+def model_error(response: Response) -> Answer:
+    """ModelError: the container's own refusal."""
+    side = "CLIENT" if response.status < 500 else "SERVER"
+    data = {
+        "ErrorCode": f"{side}_ERROR_FROM_MODEL",
+        "LogStreamArn": "arn:aws:logs:eu-west-1:123456789012:log-group:x",
+        "Message": said(response),
+        "OriginalMessage": response.body.decode("utf-8", errors="replace"),
+        "OriginalStatusCode": response.status,
+    }
+    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": "ModelError"}
+    return Answer(424, json.dumps(data).encode(), headers)

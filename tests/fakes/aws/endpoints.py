@@ -1,25 +1,28 @@
 """SageMaker's endpoints, which moto has only as a stub: states that take time, fleets of instances
-under a quota, blue/green updates that roll back, refusals as AWS words them, and a record of every
-change of what serves."""
+and serverless containers by variant under quotas, blue/green updates that roll back, refusals as
+AWS words them, and a record of every change of what serves."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.fakes.aws import fleets, moves
 from tests.fakes.aws.answers import Refusal, limit, validation
-from tests.fakes.aws.quotas import Quotas
+from tests.fakes.aws.fleets import Configuration, Fleet, Fleets
+from tests.fakes.aws.quotas import SERVERLESS, Quotas
 
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-Variant = Mapping[str, Any]
+FIRST = "AllTraffic"
 
 
 @dataclass
 class Endpoint:
-    """`config` serves when `serving`, on `count` instances of `kind`; `coming` are those of
-    `pending`. `looks` is how many more times a client asks before what is under way is done."""
+    """`config` serves when `serving`, on `fleets`; `coming` are those of `pending`, or what the
+    fleets will be. `looks` is how many more times a client asks before what is under way is done;
+    `deployment` is the DeploymentConfig of the update that is under way."""
 
     name: str
     arn: str
@@ -30,9 +33,24 @@ class Endpoint:
     serving: bool = False
     looks: int = 0
     tags: dict[str, str] = field(default_factory=dict)
-    kind: str = "ml.m5.large"
-    count: int = 1
-    coming: tuple[str, int] | None = None
+    fleets: Fleets = field(default_factory=lambda: {FIRST: Fleet()})
+    coming: Fleets = field(default_factory=dict)
+    deployment: Mapping[str, Any] = field(default_factory=dict)
+    asynchronous: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Instances of the first variant."""
+        return next(iter(self.fleets.values())).count
+
+    @count.setter
+    def count(self, number: int) -> None:
+        """As an autoscaler does it."""
+        self.scale(next(iter(self.fleets)), number)
+
+    def scale(self, variant: str, number: int) -> None:
+        """Another number of instances of a variant."""
+        self.fleets[variant] = replace(self.fleets[variant], count=number)
 
 
 @dataclass(frozen=True)
@@ -57,11 +75,11 @@ class Change:
 
 class Endpoints(dict[str, Endpoint]):
     """All endpoints by name. `trouble` maps the name of an endpoint to what befalls it whenever it
-    is built up; `scaled` are those that Application Auto Scaling knows; `most` is how many
-    instances ran at a time."""
+    is built up; `scaled` are the endpoints that Application Auto Scaling knows; `most` is how many
+    instances ran at a time. `find` returns an endpoint configuration, None where it is not."""
 
     def __init__(
-        self, arn: str, variant: Callable[[str], Variant | None], say: Callable[[str, str], None]
+        self, arn: str, find: Callable[[str], Configuration], say: Callable[[str, str], None]
     ) -> None:
         super().__init__()
         self.looks = 1
@@ -71,13 +89,14 @@ class Endpoints(dict[str, Endpoint]):
         self.scaled: set[str] = set()
         self.changes: list[Change] = []
         self.answered: set[str] = set()
-        self._arn, self._variant, self._say = arn, variant, say
+        self._arn, self._find, self._say = arn, find, say
 
     def operations(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {
             "CreateEndpoint": self.create,
             "DescribeEndpoint": self.describe,
             "UpdateEndpoint": self.point,
+            "UpdateEndpointWeightsAndCapacities": self.resize,
             "DeleteEndpoint": self.delete,
             "ListEndpoints": self.list,
             "DescribeScalableTargets": self.targets,
@@ -88,12 +107,13 @@ class Endpoints(dict[str, Endpoint]):
         name, config = asked["EndpointName"], asked["EndpointConfigName"]
         if name in self:
             raise validation(f'Cannot create already existing endpoint "{self[name].arn}".')
-        variant = self._known(config)
-        kind, count = variant["InstanceType"], variant["InitialInstanceCount"]
-        self._within_quota(kind, count)
+        configuration = self._known(config)
+        wanted = fleets.configured(configuration)
+        self._within_quota(wanted)
         tags = {tag["Key"]: tag["Value"] for tag in asked.get("Tags", [])}
         arn = f"{self._arn}:endpoint/{name.lower()}"
-        made = Endpoint(name, arn, config, looks=self.looks, tags=tags, kind=kind, count=count)
+        made = Endpoint(name, arn, config, looks=self.looks, tags=tags, fleets=wanted)
+        made.asynchronous = configuration.async_inference_config or {}
         self[name] = made
         return {"EndpointArn": made.arn}
 
@@ -104,23 +124,20 @@ class Endpoints(dict[str, Endpoint]):
             if found.looks < 0:
                 self._done(found)
                 found = self._found(asked["EndpointName"])
-        pending = (
-            {"PendingDeploymentSummary": {"EndpointConfigName": found.pending}}
-            if found.pending
-            else {}
-        )
-        reason = {"FailureReason": found.reason} if found.reason else {}
-        variant = {
-            "VariantName": "AllTraffic",
-            "CurrentInstanceCount": found.count,
-            "DesiredInstanceCount": found.count,
-        }
+        others: dict[str, Any] = {}
+        if found.pending:
+            others["PendingDeploymentSummary"] = {"EndpointConfigName": found.pending}
+        if found.reason:
+            others["FailureReason"] = found.reason
+        if shadows := fleets.described(found.fleets, shadow=True):
+            others["ShadowProductionVariants"] = shadows
+        if found.asynchronous:
+            others["AsyncInferenceConfig"] = found.asynchronous
         return {
             **self._summary(found),
             "EndpointConfigName": found.config,
-            "ProductionVariants": [variant],
-            **pending,
-            **reason,
+            "ProductionVariants": fleets.described(found.fleets, shadow=False),
+            **others,
         }
 
     def _summary(self, found: Endpoint) -> dict[str, Any]:
@@ -132,24 +149,36 @@ class Endpoints(dict[str, Endpoint]):
         found, config = self._changeable(asked["EndpointName"]), asked["EndpointConfigName"]
         if found.state == "Failed":
             raise validation(f'Cannot update endpoint "{found.arn}" in Failed state.')
-        self._known(found.config)  # AWS looks at what serves, too: without it nothing is updated
-        variant = self._known(config)
-        kind, count = variant["InstanceType"], variant["InitialInstanceCount"]
-        excluded = asked.get("ExcludeRetainedVariantProperties", [])
-        if excluded and not asked.get("RetainAllVariantProperties"):
-            raise validation("ExcludeRetainedVariantProperties without RetainAllVariantProperties.")
-        own = {"VariantPropertyType": "DesiredInstanceCount"} in excluded
-        if asked.get("RetainAllVariantProperties") and not own:
-            count = found.count
-        if found.name in self.scaled and kind != found.kind:
-            raise validation(
-                'The variant(s) "[AllTraffic]" must be deregistered as scalable targets with AWS'
-                " Auto Scaling before they can be removed or have their instance type updated."
-            )
-        self._within_quota(kind, count)
+        now = self._known(found.config)  # AWS looks at what serves, too: without it, no update
+        wanted = self._known(config)
+        coming = fleets.retained(found.fleets, fleets.configured(wanted), asked)
+        moves.check(found.name, now, wanted, asked)
+        moves.check_scaled(self._scaled(found), found.fleets, coming)
+        self._within_quota(coming)
         found.state, found.pending, found.reason = "Updating", config, ""
-        found.looks, found.coming = self.looks, (kind, count)
+        found.looks, found.coming = self.looks, coming
+        found.deployment = asked.get("DeploymentConfig", {})
         self._count()
+        return {"EndpointArn": found.arn}
+
+    def resize(self, asked: Mapping[str, Any]) -> Any:
+        """Other weights, numbers of instances, or concurrency, of variants that are there."""
+        found = self._changeable(asked["EndpointName"])
+        coming = dict(found.fleets)
+        for one in asked["DesiredWeightsAndCapacities"]:
+            name = one["VariantName"]
+            if name not in coming:
+                raise validation(f'Could not find variant "{name}" of endpoint "{found.arn}".')
+            fleet = coming[name]
+            if one.get("DesiredInstanceCount") == 0 and not found.asynchronous:
+                raise validation("DesiredInstanceCount must be at least 1.")
+            coming[name] = replace(
+                fleet,
+                count=one.get("DesiredInstanceCount", fleet.count),
+                weight=one.get("DesiredWeight", fleet.weight),
+                serverless={**fleet.serverless, **one.get("ServerlessUpdateConfig", {})},
+            )
+        found.state, found.looks, found.coming = "Updating", self.looks, coming
         return {"EndpointArn": found.arn}
 
     def delete(self, asked: Mapping[str, Any]) -> Any:
@@ -165,7 +194,7 @@ class Endpoints(dict[str, Endpoint]):
 
     def targets(self, asked: Mapping[str, Any]) -> Any:
         """Scalable targets, of Application Auto Scaling."""
-        known = {f"endpoint/{name}/variant/AllTraffic": name for name in self.scaled}
+        known = {f"endpoint/{name}/variant/{FIRST}": name for name in self.scaled}
         found = [_target(i) for i in known if i in asked.get("ResourceIds", known)]
         return {"ScalableTargets": found}
 
@@ -173,10 +202,9 @@ class Endpoints(dict[str, Endpoint]):
         """An endpoint that has `config`, or is getting it."""
         return next((e for e in self.values() if config in (e.config, e.pending)), None)
 
-    def instances(self, kind: str = "") -> int:
-        """How many run, or come up."""
-        fleets = [fleet for e in self.values() for fleet in ((e.kind, e.count), e.coming)]
-        return sum(fleet[1] for fleet in fleets if fleet and kind in ("", fleet[0]))
+    def running(self) -> Sequence[Fleet]:
+        """What runs, or comes up."""
+        return [fleet for e in self.values() for fleet in (*e.fleets.values(), *e.coming.values())]
 
     def finish(self) -> None:
         """Let all that is under way be done."""
@@ -184,14 +212,26 @@ class Endpoints(dict[str, Endpoint]):
             if found.state in BUSY:
                 self._done(found)
 
-    def _within_quota(self, kind: str, count: int) -> None:
-        used, most = self.instances(kind), self.quotas.of(kind)
-        if used + count > most:
-            raise limit(f"{kind} for endpoint usage", most, used, count)
-        self.most = max(self.most, self.instances() + count)
+    def _within_quota(self, wanted: Fleets) -> None:
+        kinds = dict.fromkeys(fleet.kind for fleet in wanted.values() if fleet.kind)
+        for kind in kinds:
+            used, count = (
+                fleets.instances(self.running(), kind),
+                fleets.instances(wanted.values(), kind),
+            )
+            if used + count > (most := self.quotas.of(kind)):
+                raise limit(f"{kind} for endpoint usage", most, used, count)
+        used, more = fleets.concurrency(self.running()), fleets.concurrency(wanted.values())
+        if more and used + more > (most := self.quotas.get(SERVERLESS, 0.0)):
+            raise limit(SERVERLESS, most, used, more)
+        self._count(fleets.instances(wanted.values()))
 
-    def _count(self) -> None:
-        self.most = max(self.most, self.instances())
+    def _count(self, more: int = 0) -> None:
+        self.most = max(self.most, fleets.instances(self.running()) + more)
+
+    def _scaled(self, found: Endpoint) -> set[str]:
+        """Its variants that Application Auto Scaling knows."""
+        return {FIRST} if found.name in self.scaled else set()
 
     def _done(self, found: Endpoint) -> None:
         trouble = self.trouble.get(found.name)
@@ -201,15 +241,15 @@ class Endpoints(dict[str, Endpoint]):
             self._fail(found, trouble)
         else:
             self._serve(found, found.pending or found.config)
-            found.kind, found.count = found.coming or (found.kind, found.count)
+            found.fleets = found.coming or found.fleets
             found.state, found.config = "InService", found.pending or found.config
-            found.pending, found.coming = "", None
+            found.pending, found.coming, found.deployment = "", {}, {}
             self._say(found.name, f"{found.config} is up")
 
     def _fail(self, found: Endpoint, trouble: Trouble) -> None:
         self._say(found.name, trouble.log)
         rolled_back = found.state == "Updating" and trouble.state == "Failed"
-        found.pending, found.reason, found.coming = "", trouble.reason, None
+        found.pending, found.reason, found.coming = "", trouble.reason, {}
         found.state = "InService" if rolled_back else trouble.state.removeprefix("really ")
 
     def _serve(self, found: Endpoint, config: str | None) -> None:
@@ -227,8 +267,8 @@ class Endpoints(dict[str, Endpoint]):
             raise validation(f'Cannot update in-progress endpoint "{found.arn}".')
         return found
 
-    def _known(self, config: str) -> Variant:
-        if (found := self._variant(config)) is None:
+    def _known(self, config: str) -> Configuration:
+        if (found := self._find(config)) is None:
             raise validation(
                 "Could not find endpoint configuration"
                 f' "{self._arn}:endpoint-config/{config.lower()}".'

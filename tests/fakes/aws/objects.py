@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -59,6 +60,16 @@ class Objects:
         allowed = [s for s in statements if "kms:Decrypt" in s["Action"]]
         resources = [s["Resource"] for s in allowed if _fits(s, key)]
         return "" if resources else f"kms:Decrypt on {key}"
+
+
+def unwritable(bucket: str, key: str, policies: Mapping[str, str]) -> str:
+    """The permission that a role with these policies (documents) lacks to write an object; "" if
+    none."""
+    statements = [s for text in policies.values() for s in json.loads(text)["Statement"]]
+    places = [s["Resource"] for s in statements if "s3:PutObject" in s["Action"]]
+    listed = [p for place in places for p in ([place] if isinstance(place, str) else place)]
+    where = f"arn:aws:s3:::{bucket}/{key}"
+    return "" if any(fnmatchcase(where, p) for p in listed) else f"s3:PutObject on {where}"
 
 
 def _fits(statement: Mapping[str, Any], key: str) -> bool:

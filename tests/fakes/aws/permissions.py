@@ -119,7 +119,7 @@ def needed(call: Call, account: str, region: str) -> Iterator[Permission]:
     prefix = _PREFIXES.get(call.service, call.service)
     arn = f"arn:aws:{prefix}:{region}:{account}:"
     if call.service == "sagemaker-runtime":
-        yield Permission("sagemaker:InvokeEndpoint", f"{arn}endpoint/{call.path.split('/')[2]}")
+        yield Permission(f"sagemaker:{call.operation}", f"{arn}endpoint/{call.path.split('/')[2]}")
     elif handler := handlers.get(call.service):
         yield from handler(call, arn)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 from tests.fakes.aws.answers import Refusal
 
 _PAGE = 100
+SERVERLESS = "Maximum total concurrency that can be allocated across all serverless endpoints"
 
 
 class Quotas(dict[str, float]):
@@ -17,6 +18,7 @@ class Quotas(dict[str, float]):
     def __init__(self) -> None:
         kinds = ("ml.m5.large", "ml.m5.xlarge", "ml.m5.4xlarge")
         super().__init__({f"{kind} for endpoint usage": 100.0 for kind in kinds})
+        self[SERVERLESS] = 200.0
 
     def of(self, kind: str) -> float:
         """How many instances of a kind may serve."""

@@ -3,19 +3,15 @@ answers or passes on."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import re
 import socket
-import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import formatdate
-from functools import cache
 from pathlib import Path
 from socketserver import BaseServer
 from typing import Any
@@ -25,12 +21,12 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from onnxferry import scoring
-from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
+from tests.fakes.aws.hosting import Hosting
+from tests.fakes.aws.invocations import Host, Invocations
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
 
@@ -49,16 +45,13 @@ _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 _OWN = ("sagemaker", "service-quotas", "application-autoscaling", "cloudwatch")
 _TAG = re.compile(r"[\w\s.:/=+\-@]*")
 
-Host = Callable[[Request], Response]
-
 
 class AwsServer:
     """AWS as one account in one region sees it.
 
-    `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
-    answers for the package that is unpacked in a folder (the archive is beside it); `up` holds it
-    by the package's URL. `unknown_role` is how many times CreateModel does not know the role yet.
-    `authorizer` decides what the caller may do.
+    `refusals` maps an operation ("CreateModel") to what it always answers. `unknown_role` is how
+    many times CreateModel does not know the role yet. `authorizer` decides what the caller may
+    do.
     """
 
     def __init__(self) -> None:
@@ -72,16 +65,16 @@ class AwsServer:
     def reset(self) -> None:
         """An account with nothing in it."""
         moto_api_backend.reset()
-        self.endpoints = Endpoints(_ARN, self._variant, self.say)
+        self.hosting = Hosting(self, ACCOUNT, REGION)
+        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say)
         self.objects = Objects(lambda: self.s3)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
         self.authorizer = Authorizer(ACCOUNT, REGION)
-        self.hosts: Callable[[Path], Host] = _loaded
+        self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         # what answers instead of moto: each with a table of `operations`
-        self.parts: tuple[Any, ...] = (self.endpoints,)
-        self.up: dict[str, Host] = {}
+        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting)
         self.begin()
 
     def begin(self) -> None:
@@ -111,8 +104,26 @@ class AwsServer:
         """The log groups."""
         return sorted(get_backend("logs")[ACCOUNT][REGION].groups)
 
-    def say(self, endpoint: str, text: str) -> None:
-        """The containers of `endpoint` print `text`."""
+    @property
+    def hosts(self) -> Callable[[Path], Host]:
+        """See Invocations."""
+        return self.invocations.hosts
+
+    @hosts.setter
+    def hosts(self, made: Callable[[Path], Host]) -> None:
+        self.invocations.hosts = made
+
+    @property
+    def up(self) -> dict[str, Host]:
+        """See Invocations."""
+        return self.invocations.up
+
+    @up.setter
+    def up(self, hosts: dict[str, Host]) -> None:
+        self.invocations.up = hosts
+
+    def say(self, endpoint: str, text: str, log: str = "") -> None:
+        """The containers of `endpoint` print `text`, or SageMaker does into `log`."""
         backend, group = (
             get_backend("logs")[ACCOUNT][REGION],
             f"/aws/sagemaker/Endpoints/{endpoint}",
@@ -120,7 +131,7 @@ class AwsServer:
         if group not in backend.groups:
             backend.create_log_group(group, {})
         streams = backend.groups[group].streams
-        stream = "AllTraffic/i-0123456789abcdef0"
+        stream = "/".join(filter(None, ("AllTraffic/i-0123456789abcdef0", log)))
         if stream not in streams:
             backend.create_log_stream(group, stream)
         now = 1_790_000_000_000 + len(self.calls)
@@ -158,12 +169,13 @@ class AwsServer:
             if call.operation in self.refusals:
                 raise self.refusals[call.operation]
             if call.service == "sagemaker-runtime":
-                return self._invoke(call)
+                return self.invocations.answer(call)
             if call.service in _OWN and (own := self._own(call)) is not None:
                 return answer(own)
         except Refusal as e:
             return refuse(call, e)
         if call.service == "s3":
+            self.invocations.queue.tick()
             return self.objects.answer(call, lambda: self._pass_on(call, environ))
         return self._pass_on(call, environ)
 
@@ -193,49 +205,7 @@ class AwsServer:
                 return handler(asked)
         if call.operation in ("AddTags", "ListTags", "DeleteTags"):
             return self._tagged(call.operation, asked)
-        checks: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
-            "CreateModel": self._check_model,
-            "CreateEndpointConfig": self._check_config,
-            "DeleteEndpointConfig": self._check_config_there,
-            "DeleteModel": self._check_there,
-        }
-        if check := checks.get(call.operation):
-            check(asked)
         return None
-
-    def _check_model(self, asked: Mapping[str, Any]) -> None:
-        name, role = asked["ModelName"], asked["ExecutionRoleArn"]
-        if name in self.sagemaker._models:
-            raise validation(f'Cannot create already existing model "{_ARN}:model/{name}".')
-        known = (
-            role.rpartition("/")[2] in self.roles and self.roles[role.rpartition("/")[2]].policies
-        )
-        if self.unknown_role or not known:
-            self.unknown_role = max(0, self.unknown_role - 1)
-            raise validation(
-                f"Could not assume role {role}. Please ensure that the role exists and allows"
-                " principal 'sagemaker.amazonaws.com' to assume the role."
-            )
-        url = asked["PrimaryContainer"]["ModelDataUrl"]
-        bucket, _, key = url.removeprefix("s3://").partition("/")
-        if key not in self.keys.get(bucket, []):
-            raise validation(f"Could not find model data at {url}.")
-        if lacking := self.objects.unreadable(bucket, self.roles[role.rpartition("/")[2]].policies):
-            raise validation(
-                f"Could not access model data at {url}. Please ensure that the role {role} has"
-                f" the permission {lacking}."
-            )
-
-    def _check_config(self, asked: Mapping[str, Any]) -> None:
-        name = asked["EndpointConfigName"]
-        if self._has_config(name):
-            raise validation(
-                "Cannot create already existing endpoint configuration"
-                f' "{_ARN}:endpoint-config/{name}".'
-            )
-        for variant in asked["ProductionVariants"]:
-            if variant["ModelName"] not in self.sagemaker._models:
-                raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
 
     def _tagged(self, operation: str, asked: Mapping[str, Any]) -> Any:
         """As AWS does: a tag of the same key is replaced."""
@@ -255,69 +225,6 @@ class AwsServer:
         _change_tags(tags, operation, asked)
         known[kind][name].tags = _listed(tags)["Tags"]
         return _listed(tags)
-
-    def _check_config_there(self, asked: Mapping[str, Any]) -> None:
-        """A configuration in use is deleted without a word, and its endpoint can no more be
-        updated."""
-        name = asked["EndpointConfigName"]
-        if not self._has_config(name):
-            raise validation(
-                f'Could not find endpoint configuration "{_ARN}:endpoint-config/{name}".'
-            )
-
-    def _check_there(self, asked: Mapping[str, Any]) -> None:
-        if asked["ModelName"] not in self.sagemaker._models:
-            raise validation(f'Could not find model "{_ARN}:model/{asked["ModelName"]}".')
-
-    def _variant(self, config: str) -> Mapping[str, Any] | None:
-        """What a configuration runs; None where there is none, or its model is gone."""
-        found = self.sagemaker.endpoint_configs.get(config)
-        if found is None:
-            return None
-        variant: Mapping[str, Any] = found.production_variants[0]
-        if variant["ModelName"] not in self.sagemaker._models:
-            raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
-        return variant
-
-    def _has_config(self, name: str) -> bool:
-        return name in self.sagemaker.endpoint_configs
-
-    def _invoke(self, call: Call) -> Answer:
-        name = call.path.split("/")[2]
-        found = self.endpoints.get(name)
-        if found is None or not found.serving:
-            raise Refusal("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
-        request = Request(
-            call.body, call.headers.get("content-type", ""), call.headers.get("accept", "*/*")
-        )
-        response = self._host(found.config)(request)
-        if response.status != 200:
-            return _model_error(response)
-        self.endpoints.answered.add(found.config)
-        headers = {
-            "Content-Type": response.content_type,
-            "x-Amzn-Invoked-Production-Variant": "AllTraffic",
-        }
-        return Answer(200, response.body, headers)
-
-    def _host(self, config: str) -> Host:
-        """What answers for a configuration: the package that its model names, out of S3."""
-        variant = self.sagemaker.endpoint_configs[config].production_variants[0]
-        url = self.sagemaker._models[variant["ModelName"]].primary_container["ModelDataUrl"]
-        if url not in self.up:
-            bucket, _, key = url.removeprefix("s3://").partition("/")
-            self.up[url] = self.hosts(self._unpacked(self.s3.get_object(bucket, key).value))
-        return self.up[url]
-
-    def _unpacked(self, archive: bytes) -> Path:
-        """The folder of a package, unpacked once for all accounts."""
-        folder = Path(self._temp.name) / hashlib.sha256(archive).hexdigest()
-        if not folder.exists():
-            folder.mkdir()
-            (folder / "model.tar.gz").write_bytes(archive)
-            with tarfile.open(folder / "model.tar.gz") as tar:
-                tar.extractall(folder / "model", filter="data")
-        return folder / "model"
 
     @contextmanager
     def reachable(self, **changes: str | None) -> Iterator[None]:
@@ -361,11 +268,6 @@ class AwsServer:
         self._temp.cleanup()
 
 
-@cache
-def _loaded(folder: Path) -> Host:
-    return scoring.load(folder).handle
-
-
 def _check_tags(tags: list[dict[str, str]]) -> None:
     """What botocore's model says, and botocore does not check."""
     for tag in tags:
@@ -385,23 +287,6 @@ def _change_tags(tags: dict[str, str], operation: str, asked: Mapping[str, Any])
 
 def _listed(tags: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
     return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-
-
-def _model_error(response: Response) -> Answer:
-    text = response.body.decode("utf-8", errors="replace")
-    side = "client" if response.status < 500 else "server"
-    data = {
-        "ErrorCode": f"{side.upper()}_ERROR_FROM_MODEL",
-        "LogStreamArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:x",
-        "Message": f'Received {side} error ({response.status}) from primary with message "{text}".',
-        "OriginalMessage": text,
-        "OriginalStatusCode": response.status,
-    }
-    return Answer(
-        424,
-        json.dumps(data).encode(),
-        {"Content-Type": "application/json", "x-amzn-ErrorType": "ModelError"},
-    )
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

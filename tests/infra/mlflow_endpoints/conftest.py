@@ -12,7 +12,7 @@ from onnxferry.infra.cloud import Bundle, bundle
 from onnxferry.scoring.wire import Request, Response
 from onnxferry.scripts.package import package
 from tests import tiny
-from tests.fakes.aws.server import Host
+from tests.fakes.aws.invocations import Host
 from tests.infra.proved import prove
 from tests.infra.sagemaker.conftest import KeptSession, aws, server
 

@@ -18,7 +18,7 @@ from onnxferry.scripts.package import Package, layout_of
 from onnxferry.scripts.rehearse import find_python, start
 from tests import tiny
 from tests.fakes.aws import REGION, AwsServer
-from tests.fakes.aws.server import Host
+from tests.fakes.aws.invocations import Host
 from tests.infra.sagemaker.conftest import NAME, model
 
 ROOT = Path(__file__).parents[3]

@@ -27,7 +27,7 @@ from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws import AwsServer
 from tests.fakes.aws.answers import Refusal
 from tests.fakes.aws.endpoints import Trouble
-from tests.fakes.aws.server import Host
+from tests.fakes.aws.invocations import Host
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 
 CANDIDATE = f"{NAME}-candidate"
