@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
@@ -32,7 +32,8 @@ def variant_metrics(
 ) -> TrafficMetrics | None:
     """The metrics between two times; None where they may not be read, which the clients' notes say
     then. Of more than one day, a percentile is the mean of the days', by their requests."""
-    seconds = max((until - since).total_seconds(), 60)
+    until = max(until, since + timedelta(minutes=1))  # whatever this machine's clock says
+    seconds = (until - since).total_seconds()
     step = next(step for age, step in _PERIODS if seconds >= age)
     period = min(math.ceil(seconds / step) * step, _DAY)
     what = {"MetricDataQueries": list(_queries(endpoint, variant, period))}

@@ -23,9 +23,11 @@ from werkzeug.serving import make_server
 
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
+from tests.fakes.aws.capture import DataCapture
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.hosting import Hosting
+from tests.fakes.aws.invocation_metrics import InvocationMetrics
 from tests.fakes.aws.invocations import Host, Invocations
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
@@ -74,7 +76,8 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         # what answers instead of moto: each with a table of `operations`
-        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting)
+        self.capture, self.metrics = DataCapture(self), InvocationMetrics(self)
+        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.metrics)
         self.begin()
 
     def begin(self) -> None:
