@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from onnxferry.infra.apply import Executor
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
@@ -18,8 +20,6 @@ from onnxferry.scripts.package import Package
 from onnxferry.system.errors import PackageError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from onnxferry.infra.shadow_traffic import ShadowTraffic
 
 
@@ -149,3 +149,21 @@ class OnlineEndpoint(Cloud, Protocol):
 
     def logs(self, lines: int) -> str:
         """The last `lines` that the live version's container printed."""
+
+
+@runtime_checkable
+class HasLogFeed(Protocol):
+    """An endpoint whose log can be watched while it grows."""
+
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """What gives, at each call, the lines since the call before; at the first the last `lines`,
+        or all of them `since` then. Raises UsageError where the log has no times, and CloudError,
+        as the feed does."""
+
+
+@runtime_checkable
+class HasConsole(Protocol):
+    """An endpoint that has a page in its cloud's console."""
+
+    def console_url(self) -> str:
+        """The page's address. Asks the cloud nothing. Raises UsageError where there is none."""

@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,11 +139,24 @@ def list_(target: str, file: Path, settings: tuple[str, ...], output: str) -> No
 
 @options.command()
 @_CLOUD
-@click.option("--lines", default=100, type=click.IntRange(1, 10_000))
-def logs(lines: int, output: str, **flags: Any) -> None:
-    """Show the last lines that the live version's container printed."""
-    text = _open(CommandOptions(**flags)).logs(lines)
-    click.echo(json.dumps({"lines": text.splitlines()}, indent=2) if output == "json" else text)
+@click.option("--lines", default=100, type=click.IntRange(1, 10_000), help="So many of the last.")
+@click.option("--since", metavar="TIME", help="All since then instead: 15m, 2h, 1d, or ISO 8601.")
+@click.option("--follow", "-f", is_flag=True, help="Then show new ones as they come, until Ctrl-C.")
+def logs(lines: int, since: str | None, follow: bool, output: str, **flags: Any) -> None:
+    """Show the last lines that the live version's container printed. With --follow, --output json
+    prints an object for each line."""
+    from onnxferry.infra import log_following as following
+
+    given = CommandOptions(**flags)
+    endpoint = _open(given)
+    start = following.moment(since, datetime.now(timezone.utc)) if since else None
+    if follow:
+        show = following.as_json if output == "json" else following.as_text
+        return following.follow(following.feed_of(endpoint, given.target, lines, start), show)
+    feed = following.feed_of(endpoint, given.target, lines, start) if start else None
+    text = following.once(feed) if feed else endpoint.logs(lines)
+    said = json.dumps({"lines": text.splitlines()}, indent=2) if output == "json" else text
+    return click.echo(said)
 
 
 @options.command()

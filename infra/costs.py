@@ -6,12 +6,19 @@ from collections.abc import Mapping
 
 HOURLY = "billed by the hour"
 _STORED = "billed by what it stores"
+_MONTHLY = "billed by the month"
 _REQUESTS = "billed by request, nothing while nobody calls it"
 _KEPT = "takes space in the server's store"  # which may be a folder here
 _INGESTED = "billed by what it takes in"
 
 COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
-    "sagemaker": {"endpoint": HOURLY, "package": _STORED, "log group": _STORED, "shadow": HOURLY},
+    "sagemaker": {
+        "endpoint": HOURLY,
+        "shadow": HOURLY,
+        "package": _STORED,
+        "log group": _STORED,
+        "alarm": _MONTHLY,
+    },
     "azureml": {
         "deployment": HOURLY,
         "model files": _STORED,

@@ -48,7 +48,7 @@ def execute(
     executed. It is made again under the lease, and shown again where it has changed.
 
     Raises UsageError where nobody answers, Abort for a no, QuotaExceeded before anything is made,
-    LeaseHeld while another run is at work, unless `force`, and what apply raises.
+    Refused likewise, LeaseHeld while another run is at work, unless `force`, and what apply raises.
     """
     from onnxferry.infra.apply import Terms, apply
     from onnxferry.infra.lease import held, this_run
@@ -85,13 +85,15 @@ def _planned_without_lease(planned_by: Callable[[], Plan], cloud: Cloud, *, forc
 
 def _agree(plan: Plan, consent: Consent) -> None:
     """Show `plan`; refuse it where the quota does not suffice, and ask where that is needed."""
-    from onnxferry.infra.errors import QuotaExceeded
+    from onnxferry.infra.errors import QuotaExceeded, Refused
     from onnxferry.infra.plan_text import plan_text
 
     _LOG.debug("the plan: %s", plan.to_json())
     click.echo(plan_text(plan), err=True)
     if plan.summary.shortage:
         raise QuotaExceeded(f"{plan.target}: {plan.summary.shortage}. Nothing was changed")
+    if plan.summary.blocked:
+        raise Refused(f"{plan.target}: {plan.summary.blocked}. Nothing was changed")
     if consent.needed(plan):
         _ask(plan)
 

@@ -61,9 +61,10 @@ class Summary:
     """What a plan means: `place` is account, region, workspace; `version` will serve and `replaces`
     serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large"). `peak` is the most that
     runs at a time meanwhile. `shortage` says what the account's quota lacks for that ("" where
-    nothing, or unknown). `minutes` is how long it usually takes, from and to. `region` is the one
-    whose prices apply, `count` the instances that will run where they are billed by the hour;
-    `cost` is of what is there afterwards, where it was asked for."""
+    nothing, or unknown), `blocked` why else the cloud would undo it now. `minutes` is how long it
+    usually takes, from and to. `region` is the one whose prices apply, `count` the instances that
+    will run where they are billed by the hour; `cost` is of what is there afterwards, where it was
+    asked for."""
 
     place: str = ""
     version: str = ""
@@ -72,6 +73,7 @@ class Summary:
     minutes: tuple[int, int] | None = None
     peak: str = ""
     shortage: str = ""
+    blocked: str = ""
     notes: tuple[str, ...] = ()
     region: str = ""
     count: int = 0

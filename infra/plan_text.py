@@ -82,6 +82,8 @@ def _quota(summary: Summary) -> Iterator[str]:
         yield f"At most {summary.peak} run at a time meanwhile."
     if summary.shortage:
         yield f"The quota does not suffice: {summary.shortage}"
+    if summary.blocked:
+        yield f"Not to be done now: {summary.blocked}"
     yield from summary.notes
 
 

@@ -30,6 +30,10 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
         "Report how a shadow's answers and latency differ from the live version's.",
     ),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
+    "open": (
+        "onnxferry.infra.open_command:{}_",
+        "Print the link to the endpoint's page in the console of TARGET's cloud.",
+    ),
     "list": (_CLOUDS + "_", "Show all that onnxferry ever made on TARGET."),
     "rollback": (_CLOUDS, "Put the previous version back."),
     "template": (

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import deletion, listing, plan, quota
+from onnxferry.infra.azureml import console, deletion, listing, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
@@ -24,13 +24,17 @@ from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Continued, Feed
 from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress
+from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
+
+_FOLLOWED = 1000  # lines that are compared with those before
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:
@@ -134,11 +138,32 @@ class AzureMLCloud:
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
+        return self._printed(self._serving(), lines)
+
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """See HasLogFeed. Raises UsageError for `since`: what containers print has no times."""
+        if since:
+            raise UsageError("--since: AzureML keeps no times of what containers print; --lines N")
+        serving = self._serving()
+        most = max(lines, _FOLLOWED)
+        return Continued(lambda: self._printed(serving, most).splitlines(), lines)
+
+    def console_url(self) -> str:
+        """See HasConsole."""
+        names, where = self.names, self.clients.session.where
+        return console.endpoint_page(where, names.workspace_id, names.endpoint)
+
+    def _printed(self, deployment: str, lines: int) -> str:
+        named = (self.names.endpoint, deployment)
+        return self.clients.endpoints.logs(*named, lines, CONTAINERS[0])
+
+    def _serving(self) -> str:
+        """The deployment that takes traffic. Raises NotFound."""
         serving = self._read().serving
         if not serving:
             said = f"no deployment takes traffic, so there are no logs; see {program('status')}"
             raise NotFound(f"{self.names.where}: {said}")
-        return self.clients.endpoints.logs(self.names.endpoint, serving, lines, CONTAINERS[0])
+        return serving
 
     def _desired(self, bundle: Bundle, deployed: str) -> DesiredState:
         return desired_state(bundle, self.settings, deployed)

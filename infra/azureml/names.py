@@ -93,14 +93,15 @@ class Names:
 
     def id(self, kind: str, version: str) -> str:
         """The id of a version of model, code or environment."""
-        return f"{self._workspace_id}/{kind}s/{self.endpoint}/versions/{version}"
+        return f"{self.workspace_id}/{kind}s/{self.endpoint}/versions/{version}"
 
     def deployment_id(self, name: str) -> str:
         """The id of a deployment."""
-        return f"{self._workspace_id}/onlineEndpoints/{self.endpoint}/deployments/{name}"
+        return f"{self.workspace_id}/onlineEndpoints/{self.endpoint}/deployments/{name}"
 
     @property
-    def _workspace_id(self) -> str:
+    def workspace_id(self) -> str:
+        """The workspace's id."""
         return (
             f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers"
             f"/Microsoft.MachineLearningServices/workspaces/{self.workspace}"

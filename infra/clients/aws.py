@@ -84,6 +84,11 @@ class AwsClients:
         """ "aws", or "aws-cn", "aws-us-gov" ..."""
         return self._caller["Arn"].split(":")[1]
 
+    @property
+    def partition_of_region(self) -> str:
+        """The same by the region alone, which asks nobody."""
+        return str(self.session.get_partition_for_region(self.region))
+
     def call(self, service: str, operation: str, resource: str, /, **parameters: Any) -> Any:
         """The operation's answer. Raises CloudError that names `resource`."""
         with self.translated(service, resource):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from azure.monitor.query import LogsQueryClient
 
@@ -42,13 +42,16 @@ class Logs:
         endpoint = _ENDPOINTS.get(session.where.storage_suffix, session.where.resource_manager)
         self._client = LogsQueryClient(session.credential, endpoint=endpoint, **session.retries)
 
-    def last(self, workspace: str, roles: Collection[str], entries: int) -> list[LogEntry]:
-        """The last `entries` of these apps within seven days, the latest at the end. It takes some
-        minutes until what is said is found there."""
+    def last(
+        self, workspace: str, roles: Collection[str], entries: int, since: datetime | None = None
+    ) -> list[LogEntry]:
+        """The last `entries` of these apps, `since` then or within seven days, the latest at the
+        end. It takes some minutes until what is said is found there."""
         names = ", ".join(f"'{role}'" for role in sorted(roles))  # letters, digits, hyphens
         query = _QUERY.format(roles=names, lines=entries)
+        span = (since, datetime.now(timezone.utc)) if since else _SINCE
         with translated("logs in Log Analytics"):
-            found = self._client.query_workspace(workspace, query, timespan=_SINCE)
+            found = self._client.query_workspace(workspace, query, timespan=span)
         tables = getattr(found, "tables", None) or getattr(found, "partial_data", None) or ()
         rows = [dict(zip(t.columns, list(row), strict=True)) for t in tables for row in t.rows]
         return [_entry(row) for row in reversed(rows)]

@@ -13,13 +13,12 @@ from typing import Any
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.azure_blobs import BlobLease
-from onnxferry.infra.clients.azure_logs import Logs
 from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import cost
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.functions import plan, sign_in
+from onnxferry.infra.functions import console, plan, sign_in
 from onnxferry.infra.functions.callers import shown, shown_by_callers
 from onnxferry.infra.functions.deletion import delete, delete_unproved
 from onnxferry.infra.functions.desired import DesiredState, desired_state
@@ -29,10 +28,12 @@ from onnxferry.infra.functions.names import MADE, PACKAGES, VERSION, Names, cont
 from onnxferry.infra.functions.notes import facts, notes
 from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.prerequisites import access, foundation
+from onnxferry.infra.functions.printed_log import PrintedLog
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
 from onnxferry.infra.functions.templates import AppTemplate
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.target_tables import Functions
 from onnxferry.infra.waiting import Clock, wait
@@ -195,25 +196,26 @@ class FunctionsCloud:
         """The last `lines` of how the latest package was published, what the functions of both
         apps printed, and what the Functions host says of itself."""
         app = self._serving()
-        log = [*publication_log(self.clients, app).splitlines(), *self._printed(lines)]
+        log = [*publication_log(self.clients, app).splitlines(), *self._printed.last(lines)]
         try:
             state = function_host.host_state(app.host, shown(self.clients, app, master=True))
         except CloudError as e:
             state = f"not up ({e})"
         return "\n".join([*log, f"host: {state}"][-lines:])
 
-    def _printed(self, lines: int) -> list[str]:
-        """What Application Insights has of both apps; one line why there is nothing."""
-        workspace = self.clients.insights.workspace(self.names.workspace_id)
-        if workspace is None or not self.names.marks(workspace.tags):
-            return ["(what functions print is not kept: there is no Application Insights of ours)"]
-        apps = (self.names.app, self.names.candidate)
-        try:
-            found = Logs(self.clients.session).last(workspace.customer, apps, lines)
-        except CloudError as e:
-            return [f"(what functions printed cannot be read: {e})"]
-        texts = (f"{one.time} {one.role}: {one.text}" for one in found)
-        return [line for text in texts for line in text.splitlines()]
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """See HasLogFeed: what the functions of both apps printed, some minutes later. Raises
+        NotFound where that is not kept."""
+        return self._printed.feed(lines, since)
+
+    def console_url(self) -> str:
+        """See HasConsole."""
+        where = self.clients.session.where
+        return console.resource_page(where, self.names.app_id(self.names.app))
+
+    @property
+    def _printed(self) -> PrintedLog:
+        return PrintedLog(self.clients, self.names)
 
     def _read(self) -> CurrentState:
         return read_state(self.clients, self.names)

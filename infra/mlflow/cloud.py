@@ -16,6 +16,7 @@ from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.mlflow import deletion, listing, plan
 from onnxferry.infra.mlflow.asking import LocalModel
+from onnxferry.infra.mlflow.console import model_page
 from onnxferry.infra.mlflow.desired import desired_state
 from onnxferry.infra.mlflow.lease_store import RegisteredLease
 from onnxferry.infra.mlflow.names import DEPLOYED, Names
@@ -118,6 +119,11 @@ class MlflowCloud:
             f"{self.names.where}: a registry runs nothing, so it has no logs. They are where"
             f" {self.names.url} is loaded; what is registered: {program('status')}"
         )
+
+    def console_url(self) -> str:
+        """See HasConsole: the registered model's page. Raises UsageError for a registry without
+        pages."""
+        return model_page(self.server.place, self.names.model)
 
     @property
     def _place(self) -> str:

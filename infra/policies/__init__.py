@@ -18,6 +18,7 @@ _AWS = {
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",
     "logs:DescribeLogStreams": "`logs` and failures say that the log cannot be read",
+    "logs:FilterLogEvents": "`logs --follow` and `logs --since` say that the log cannot be read",
     "logs:GetLogEvents": "`logs` and failures say that the log cannot be read",
     "s3:GetEncryptionConfiguration": "the role is given no right to a KMS key of the bucket",
     "s3:ListBucketMultipartUploads": "unfinished uploads are not found, and stay",

@@ -10,8 +10,10 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import Refused
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import quota, references, rollout, state
+from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.failures import refused_scaling
 from onnxferry.infra.sagemaker.fleet import Fleet, Variant
+from onnxferry.infra.sagemaker.guardrails import GuardrailChecks
 from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.state import CurrentState
 
@@ -43,6 +45,12 @@ class Checks:
         self._refuse_scaled(goal.variant)
         lacking = self._shortage(fleets) or ""
         return replace(plan, summary=replace(plan.summary, shortage=lacking))
+
+    def guarded(self, plan: Plan, wanted: DesiredState) -> Plan:
+        """`plan` with what its guardrails say. Raises as GuardrailChecks does."""
+        new = [variant["VariantName"] for variant in wanted.watched.variants]
+        count = rollout.will_run(self.there, wanted.variant).count
+        return GuardrailChecks(self.clients, self.there, new, count).checked(plan)
 
     def _shortage(self, fleets: tuple[Fleet, ...]) -> str | None:
         names, without = self.there.names, "the quota was not checked"

@@ -13,12 +13,21 @@ from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
-from onnxferry.infra.sagemaker import deletion, listing, plan, shadow, state, storage
+from onnxferry.infra.sagemaker import (
+    console,
+    container_logs,
+    deletion,
+    listing,
+    plan,
+    shadow,
+    state,
+    storage,
+)
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import DesiredState, desired
-from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
@@ -67,7 +76,8 @@ class SageMakerCloud:
         stays = plan.kept(there, wanted.config["EndpointConfigName"], beside)
         used = checks.used(*plan.unused(there, stays))
         planned = plan.deploy(there, wanted, found, used, beside)
-        return self._noted(checks.checked(planned, plan.goal_of(wanted, beside)))
+        planned = checks.checked(planned, plan.goal_of(wanted, beside))
+        return self._noted(planned if beside else checks.guarded(planned, wanted))
 
     def _shadow(self, there: CurrentState, wanted: DesiredState) -> ShadowTest | None:
         """What is wanted as a shadow beside what serves; None where it is to serve."""
@@ -167,6 +177,8 @@ class SageMakerCloud:
             details["shadow"] = shadow.told(names, there.variant, there.shadow, main.shadows)
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
+        if main.stage:
+            details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
         if self.clients.notes:
@@ -198,12 +210,25 @@ class SageMakerCloud:
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
+        self._must_be_there()
+        return container_logs.tail(self.clients, self.endpoint, lines)
+
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """See HasLogFeed."""
+        self._must_be_there()
+        return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def console_url(self) -> str:
+        """See HasConsole."""
+        place = (self.clients.partition_of_region, self.clients.region)
+        return console.endpoint_page(*place, self.endpoint)
+
+    def _must_be_there(self) -> None:
         if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(
                 f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
                 f" {program('deploy')} makes it"
             )
-        return tail(self.clients, self.endpoint, lines)
 
     @property
     def _smoke_test(self) -> SmokeTest:
@@ -233,3 +258,5 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
         yield "endpoint configuration", config, use
     for model in there.models:
         yield "model", model, "kept"
+    for alarm in there.alarms.values():
+        yield "alarm", alarm.name, alarm.state

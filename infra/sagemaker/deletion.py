@@ -9,7 +9,13 @@ from collections.abc import Collection, Iterator, Mapping
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.sagemaker import capture, rollout
 from onnxferry.infra.sagemaker.names import Names
-from onnxferry.infra.sagemaker.plan import TARGET, deleted, deleted_hosting, deleted_packages
+from onnxferry.infra.sagemaker.plan import (
+    TARGET,
+    deleted,
+    deleted_alarms,
+    deleted_hosting,
+    deleted_packages,
+)
 from onnxferry.infra.sagemaker.rollout import Goal, deleted_found
 from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
 
@@ -34,7 +40,8 @@ def delete(
     logs = (deleted("log group", group, "delete_logs", logGroupName=group) for group in owned.logs)
     role = () if needed else _role(names, owned, policies)
     last = _last(names, owned, bucket=bucket and not needed)
-    steps = (*endpoints, *_hosted(state, owned, hosting), *logs, *role, *last)
+    gone = deleted_alarms(state, ())
+    steps = (*endpoints, *gone, *_hosted(state, owned, hosting), *logs, *role, *last)
     stay = (f"{name} stays: {by} uses it." for name, by in sorted(used.items()))
     captured = capture.kept(state.captured, names.endpoint)
     notes = (*stay, *_kept(names, owned, policies[1]), *captured)
@@ -62,7 +69,8 @@ def delete_unproved(
     configs, models = (names - set(used) for names in unproved(state))
     endpoints = (deleted_found(one) for one in (state.candidate, main) if one)
     alone = rollout.moved(state, back) if back else ()
-    steps = (*endpoints, *alone, *_hosted(state, owned, (configs, models)))
+    gone = deleted_alarms(state, set(state.configs) - configs)
+    steps = (*endpoints, *alone, *gone, *_hosted(state, owned, (configs, models)))
     summary = Summary(state.names.place, minutes=(1, 5))
     return Plan(TARGET, "delete what is not proved of", state.names.endpoint, steps, summary)
 

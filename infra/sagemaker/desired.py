@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.capture import capture_config
 from onnxferry.infra.sagemaker.image import image
 from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names, tags
@@ -14,6 +15,8 @@ from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
 from onnxferry.infra.sagemaker.variants import production_variants
 from onnxferry.infra.target_tables.sagemaker import SageMaker, Serverless
 from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scripts.package import Package
+from onnxferry.scripts.rehearse import record
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Upload:
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The requests for one bundle; `role` is None where one is given."""
+    """The requests for one bundle; `role` is None where one is given. `p95_ms` is what the
+    package's rehearsal measured, None where there was none."""
 
     version: str
     package: Upload
@@ -47,6 +51,13 @@ class DesiredState:
     config: Mapping[str, Any]
     bucket: Mapping[str, Any]
     role: Mapping[str, Any] | None
+    p95_ms: float | None = None
+
+    @property
+    def watched(self) -> Watched:
+        """What alarms are to watch."""
+        config = self.config
+        return Watched(config["EndpointConfigName"], config["ProductionVariants"], self.p95_ms)
 
     @property
     def variant(self) -> Mapping[str, Any]:
@@ -67,7 +78,14 @@ def desired(names: Names, bundle: Bundle, key: str = "") -> DesiredState:
         if names.settings.role
         else {"create": execution_role(names), "policy": role_policy(names, key)}
     )
-    return DesiredState(version, package, model, config, bucket(names), role)
+    measured = rehearsed_p95(bundle.package)
+    return DesiredState(version, package, model, config, bucket(names), role, measured)
+
+
+def rehearsed_p95(package: Package) -> float | None:
+    """The latency in ms that the last rehearsal of this very package measured."""
+    found = record.read(package)
+    return found.latency_p95_ms if found and found.sha256 == package.sha256 else None
 
 
 def _upload(names: Names, bundle: Bundle) -> Upload:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import (
@@ -15,7 +15,7 @@ from onnxferry.infra.errors import (
     PublishFailed,
     QuotaExceeded,
 )
-from onnxferry.infra.sagemaker.names import log_group
+from onnxferry.infra.sagemaker.container_logs import tail
 from onnxferry.infra.sagemaker.state import Endpoint
 from onnxferry.system.exits import program
 
@@ -40,12 +40,14 @@ _NEXT: Mapping[type[CloudError], str] = {
 }
 
 
-def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
-    """The error for an endpoint of which `what` is wrong."""
+def failure(clients: AwsClients, found: Endpoint, what: str, why: str = "") -> CloudError:
+    """The error for an endpoint of which `what` is wrong; `why` is what else is known of it, and
+    what next."""
     log, reason = tail(clients, found.name), found.reason or "SageMaker gives no reason"
     kind = _kind(found.reason, log)
+    following = why or f"What next: {_NEXT[kind]}."
     error = kind(
-        f"AWS {clients.region}, endpoint {found.name}: {what}: {reason}. What next: {_NEXT[kind]}."
+        f"AWS {clients.region}, endpoint {found.name}: {what}: {reason.rstrip('.')}. {following}"
         f" What is there is listed by {program('status')}"
     )
     return error.with_log(log)
@@ -68,27 +70,3 @@ def _kind(reason: str, log: str) -> type[CloudError]:
         if re.search(pattern, reason, re.IGNORECASE | re.DOTALL):
             return kind
     return BuildFailed if _INSTALLATION.search(log) else NotHealthy
-
-
-def tail(clients: AwsClients, name: str, lines: int = 30) -> str:
-    """The last lines of an endpoint's log, or why there are none."""
-    group = log_group(name)
-    try:
-        events = sorted(_events(clients, group, lines), key=lambda event: event[0])
-    except NotFound:
-        return f"(no log group {group}: no container has printed anything)"
-    except CloudError as e:
-        return f"(the log cannot be read: {e})"
-    return "\n".join(message.rstrip() for _, message in events[-lines:])
-
-
-def _events(clients: AwsClients, group: str, lines: int) -> Iterator[tuple[int, str]]:
-    """(time, message) of the last events of the five containers that wrote last."""
-    of_group = {"logGroupName": group}
-    newest = {"orderBy": "LastEventTime", "descending": True, "limit": 5, **of_group}
-    last = {"limit": min(lines, 10_000), "startFromHead": False, **of_group}
-    streams = clients.call("logs", "describe_log_streams", f"log group {group}", **newest)
-    for stream in (found["logStreamName"] for found in streams["logStreams"]):
-        where = f"log stream {group} {stream}"
-        found = clients.call("logs", "get_log_events", where, logStreamName=stream, **last)
-        yield from ((event["timestamp"], event["message"]) for event in found["events"])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Listed
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.sagemaker import references, state
+from onnxferry.infra.sagemaker import alarms, references, state
 from onnxferry.infra.sagemaker.names import (
     DEPLOYED_TAG,
     ENDPOINT_TAG,
@@ -33,6 +33,7 @@ def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
         *_endpoints(clients, empty),
         *_hosting(clients, empty, "list_endpoint_configs", "EndpointConfig"),
         *_hosting(clients, empty, "list_models", "Model"),
+        *_alarms(clients, empty),
         *_roles(clients, names, empty),
         *_bucket(clients, names, empty),
         *_packages(clients, names, empty),
@@ -60,6 +61,12 @@ def _hosting(clients: AwsClients, empty: Listed, operation: str, kind: str) -> I
         if ENDPOINT_TAG in tags:
             words = {"EndpointConfig": "endpoint configuration", "Model": "model"}
             yield _tagged(replace(empty, kind=words[kind], name=name, state="made"), tags)
+
+
+def _alarms(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
+    found = clients.if_allowed(lambda: list(alarms.listed(clients)), "alarms are not listed")
+    for name, tags, said in found or ():
+        yield _tagged(replace(empty, kind="alarm", name=name, state=said), tags)
 
 
 def _roles(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]:

@@ -11,9 +11,12 @@ from typing import Any
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
+from onnxferry.infra.sagemaker.alarm_operations import AlarmOperations
+from onnxferry.infra.sagemaker.blue_green import waited, watched
 from onnxferry.infra.sagemaker.failures import failure, refused_scaling
+from onnxferry.infra.sagemaker.fired import fired
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
-from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOperations
+from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.system.exits import program
@@ -22,7 +25,7 @@ _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_con
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(PrerequisiteOperations):
+class Operations(AlarmOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:
@@ -62,7 +65,7 @@ class Operations(PrerequisiteOperations):
 
     def await_endpoint(self, step: Step) -> None:
         """Wait until a configuration serves that is on its way."""
-        self._await(step.name, step.parameters["EndpointConfigName"])
+        self._await(step.name, step.parameters["EndpointConfigName"], limit=self._longest)
 
     def wait_until_stable(self, step: Step) -> None:
         """Wait until nothing is under way at the endpoint, however that ends."""
@@ -72,15 +75,17 @@ class Operations(PrerequisiteOperations):
         """Point the endpoint to a configuration, unless that serves, and wait. An endpoint that an
         update has broken is recreated. Refused where neither that configuration serves nor one that
         was seen before."""
-        config = step.parameters["update"]["EndpointConfigName"]
+        request = step.parameters["update"]
+        config = request["EndpointConfigName"]
         found = self._seen(step, config)
         if found is None:
             raise self._gone(step.name)
         if found.state in BROKEN:
             return self._recreate(step)
         if found.config != config or found.state != "InService":
+            self._refuse_firing(step.name, watched(request.get("DeploymentConfig", {})))
             self._update(step, config)
-        return self._await(step.name, config)
+        return self._await(step.name, config, limit=self._longest)
 
     def _recreate(self, step: Step) -> None:
         request = step.parameters["create"]
@@ -209,30 +214,38 @@ class Operations(PrerequisiteOperations):
         def busy() -> str | None:
             nonlocal found
             found = state.endpoint(self.clients, name)
-            return found.state if found and found.state in BUSY else None
+            return _under_way(found) if found and found.state in BUSY else None
 
-        self._wait(f"endpoint {name}", busy)
+        self._wait(f"endpoint {name}", busy, limit=self._longest)
         return found
 
-    def _await(self, name: str, config: str) -> None:
+    def _await(self, name: str, config: str, **limit: float) -> None:
         """Wait until `config` serves."""
-        stale = iter(range(_STALE))
+        stale, since = iter(range(_STALE)), self.names.now
 
         def missing() -> str | None:
+            nonlocal since
             found = state.endpoint(self.clients, name)
             if found is None:
                 raise self._gone(name)
+            since = found.since or since
             if found.state in BUSY:
-                return found.state
+                return _under_way(found)
             serves = found.state == "InService"
             if serves and found.config == config:
                 return None
             if serves and not found.reason and next(stale, None) is not None:
                 return "InService with the earlier configuration"
             ended = "SageMaker has put the earlier configuration back" if serves else found.state
-            raise failure(self.clients, found, f"it does not serve {config} ({ended})")
+            why = fired(self.clients, watched(found.deployment), since)
+            raise failure(self.clients, found, f"it does not serve {config} ({ended})", why)
 
-        self._wait(f"endpoint {name}", missing)
+        self._wait(f"endpoint {name}", missing, **limit)
+
+    @property
+    def _longest(self) -> float:
+        """Seconds that an update may take, with its waits."""
+        return self.names.settings.wait_minutes * 60 + waited(self.names.settings.rollout)
 
     def _delete(self, name: str) -> None:
         try:
@@ -249,3 +262,7 @@ class Operations(PrerequisiteOperations):
             return found.state if found else None
 
         self._wait(f"endpoint {name}", there)
+
+
+def _under_way(found: Endpoint) -> str:
+    return f"{found.state}: {found.stage}" if found.stage else found.state

@@ -12,9 +12,10 @@ from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
-from onnxferry.infra.sagemaker import capture, rollout, shadow
+from onnxferry.infra.sagemaker import alarms, capture, rollout, shadow
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import Variant
+from onnxferry.infra.sagemaker.guardrails import UNGUARDED, Guardrails, guardrails
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.packages import Packages
 from onnxferry.infra.sagemaker.rollout import KEPT, Goal
@@ -40,7 +41,8 @@ def deploy(
     what nothing here needs any more, what is `used` by others stays."""
     names, package = state.names, desired.package
     model, config = desired.model["ModelName"], desired.config["EndpointConfigName"]
-    goal = goal_of(desired, beside)
+    guard = UNGUARDED if beside else guardrails(state, desired.watched)
+    goal = goal_of(desired, beside, guard)
     serving, stays = rollout.serving(state, goal), kept(state, config, beside)
     foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
     steps = (
@@ -50,6 +52,7 @@ def deploy(
         _hosted("model", model, desired.model, model in state.models),
         _hosted(_CONFIG, config, desired.config, config in state.configs),
         *_shadowed(state, beside),
+        *guard.steps,
         *serving,
         *changed_tags(state, model, config, goal.config),
         *delete_unused(state, stays, found.packages, used),
@@ -65,6 +68,7 @@ def deploy(
         peak=" and ".join(map(str, fleets)),
         notes=(
             *rollout.notes(state, goal.variant),
+            *guard.notes,
             *shadow.notes(state, desired, beside),
             *capture.notes(names),
         ),
@@ -74,10 +78,12 @@ def deploy(
     return Plan(TARGET, "deploy", names.endpoint, steps, summary, len(foundation))
 
 
-def goal_of(desired: DesiredState, beside: ShadowTest | None) -> Goal:
+def goal_of(
+    desired: DesiredState, beside: ShadowTest | None, guard: Guardrails = UNGUARDED
+) -> Goal:
     """What is to serve: what is desired, or what serves now with that as its shadow."""
-    alone = Goal(desired.config["EndpointConfigName"], desired.package.url, desired.variant)
-    return beside.goal if beside else alone
+    config, url = desired.config["EndpointConfigName"], desired.package.url
+    return beside.goal if beside else Goal(config, url, desired.variant, guard.deployment)
 
 
 def _shadowed(state: CurrentState, beside: ShadowTest | None) -> tuple[Step, ...]:
@@ -146,6 +152,10 @@ def unused(state: CurrentState, stays: Collection[str]) -> tuple[set[str], set[s
     return {c for c in state.configs if c not in stays}, models
 
 
+def _has_alarms(state: CurrentState) -> bool:
+    return state.names.settings.rollout.alarms
+
+
 def kept(state: CurrentState, config: str, beside: ShadowTest | None = None) -> set[str]:
     """The configuration that is to serve and the one before it; all that have served, and that with
     the shadow, where it is to be `beside` what serves."""
@@ -160,9 +170,15 @@ def delete_unused(
 ) -> Iterator[Step]:
     """Delete what is neither needed nor used by anything else."""
     configs, models = (sorted(names - set(used)) for names in unused(state, stays))
+    yield from deleted_alarms(state, stays if _has_alarms(state) else ())
     yield from deleted_hosting(configs, models)
     needed = {*stays, *used, *state.foreign, *set(state.models) - set(models)}
     yield from deleted_packages(packages, set(map(state.names.package_of, needed)))
+
+
+def deleted_alarms(state: CurrentState, kept: Collection[str]) -> Iterator[Step]:
+    """A step for each alarm that watches none of the configurations that are `kept`."""
+    return map(alarms.deleted, alarms.unused(state.names, state.alarms, kept))
 
 
 def deleted_hosting(configs: Iterable[str], models: Iterable[str]) -> Iterator[Step]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from onnxferry.infra.sagemaker.capture import write_place
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
+from onnxferry.infra.target_tables.sagemaker import Serverless
 
 
 def execution_role(names: Names) -> dict[str, Any]:
@@ -50,6 +52,7 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         _allow("*", "ecr", "GetAuthorizationToken"),
         _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
         *([_decrypt(names, key)] if key else []),
+        *_alarms(names),
         *_capture(names),
     )
     name = f"onnxferry-{digest(document)}"
@@ -60,6 +63,17 @@ def _capture(names: Names) -> list[dict[str, Any]]:
     """To put captured requests and answers where they are kept."""
     place = write_place(names)
     return [_allow(place, "s3", "PutObject")] if place else []
+
+
+def _alarms(names: Names) -> Iterator[dict[str, Any]]:
+    """SageMaker looks at the alarms of an update with the role. Others' may be composite ones, for
+    which CloudWatch asks the permission for all."""
+    rollout = names.settings.rollout
+    ours = names.arn("cloudwatch", f"alarm:onnxferry-{names.endpoint}-*")
+    if isinstance(names.settings.serving, Serverless):
+        return  # nothing is watched there
+    if rollout.alarms or rollout.other_alarms:
+        yield _allow("*" if rollout.other_alarms else ours, "cloudwatch", "DescribeAlarms")
 
 
 def _decrypt(names: Names, key: str) -> dict[str, Any]:

@@ -8,12 +8,13 @@ longer so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Step
+from onnxferry.infra.sagemaker.blue_green import at_once
 from onnxferry.infra.sagemaker.fleet import Fleet, Variant, added, configured, retention, updated
 from onnxferry.infra.sagemaker.names import DEPLOYED_TAG, HISTORY_TAG, VERSION_TAG, Names, tags
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, CurrentState, Endpoint
@@ -32,6 +33,7 @@ class Goal:
     config: str
     url: str
     variant: Variant
+    deployment: Mapping[str, Any] = field(default_factory=at_once)  # of the update to it
     candidate: Goal | None = None
 
 
@@ -123,13 +125,13 @@ def _refuse_unknown(state: CurrentState, main: Endpoint) -> None:
 
 
 def _point(state: CurrentState, config: str, goal: Goal, seen: str) -> Step:
-    """All traffic at once, when the new instances are healthy (SageMaker's blue/green). "create"
-    is for an endpoint that an update has broken."""
+    """To the goal's configuration as it says, to another at once. "create" is for an endpoint that
+    an update has broken."""
     names, main = state.names, state.main
-    traffic = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
-    policy = {"TrafficRoutingConfiguration": traffic, "TerminationWaitInSeconds": 0}
     what = {"EndpointName": names.endpoint, "EndpointConfigName": config}
-    rollout = {"DeploymentConfig": {"BlueGreenUpdatePolicy": policy}}
+    rollout = {"DeploymentConfig": goal.deployment if config == goal.config else at_once()}
+    if any("ServerlessConfig" in one for one in (state.variant, goal.variant) if one):
+        rollout = {}  # nothing to choose
     pending = [main.pending] if main and main.pending else []
     parameters = {
         "update": {**what, **rollout, **_retained(state, goal)},

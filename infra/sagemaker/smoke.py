@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotHealthy, WrongAnswer
-from onnxferry.infra.sagemaker.failures import tail
+from onnxferry.infra.sagemaker.container_logs import tail
 from onnxferry.infra.sagemaker.storage import split
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.scoring.manifest import Golden

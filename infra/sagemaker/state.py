@@ -8,7 +8,8 @@ from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound
-from onnxferry.infra.sagemaker import storage
+from onnxferry.infra.sagemaker import alarms, storage
+from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import COUNT, Variant
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
@@ -31,6 +32,9 @@ class Endpoint:
     pending: str
     reason: str
     count: int = 0
+    stage: str = ""  # of an update, in SageMaker's words
+    since: Any = None  # when what is under way began
+    deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
     shadows: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,6 +70,8 @@ class CurrentState:
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
     variant: Variant | None = None
+    alarms: Mapping[str, AlarmState] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()  # the names of all production variants that serve
     shadow: Variant | None = None  # a variant that gets a copy of the requests
     captured: str = ""  # where data capture puts requests and answers (s3://...)
 
@@ -126,8 +132,10 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
     variant = found["ProductionVariants"][0] if found else None
-    hosting = (_ours(configs), _ours(models), foreign)
-    return CurrentState(names, main, candidate, *hosting, variant, *_beside(found or {}))
+    hosted = (_ours(configs), _ours(models), foreign, variant)
+    serving = tuple(one["VariantName"] for one in found["ProductionVariants"]) if found else ()
+    others = (alarms.read(clients, names), serving, *_beside(found or {}))
+    return CurrentState(names, main, candidate, *hosted, *others)
 
 
 def _beside(config: Mapping[str, Any]) -> tuple[Variant | None, str]:
@@ -165,13 +173,24 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     if (found := clients.call_if_there(*describe, EndpointName=name)) is None:
         return None
     arn, state = found["EndpointArn"], found["EndpointStatus"]
-    pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
+    coming = found.get("PendingDeploymentSummary", {})
+    pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
+    last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    count, shadows = (
-        sum(variant.get(COUNT, 0) for variant in found.get(f"{kind}ProductionVariants", []))
-        for kind in ("", "Shadow")
-    )
-    return Endpoint(name, arn, state, config, pending, reason, count, shadows)
+    counts = (_count(found, "ProductionVariants"), _count(found, "ShadowProductionVariants"))
+    under_way = (_stage(coming), since, last)
+    return Endpoint(name, arn, state, config, pending, reason, counts[0], *under_way, counts[1])
+
+
+def _count(found: Mapping[str, Any], variants: str) -> int:
+    return sum(variant.get(COUNT, 0) for variant in found.get(variants, []))
+
+
+def _stage(coming: Mapping[str, Any]) -> str:
+    """What SageMaker says that an update is at: of the first variant that says anything."""
+    variants = coming.get("ProductionVariants", [])
+    said = (status for variant in variants for status in variant.get("VariantStatus", [])[-1:])
+    return next((s.get("StatusMessage") or s["Status"] for s in said), "")
 
 
 def described_config(clients: AwsClients, config: str) -> Any:

@@ -3,6 +3,7 @@ who reaches it."""
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -83,6 +84,9 @@ Serving = Annotated[
 ]
 
 
+_LONGEST_WAITS = 28800 - 1800  # SageMaker's limit of an update, and half an hour to start in
+
+
 class Rollout(Table):
     """How a new version takes the traffic over."""
 
@@ -92,8 +96,9 @@ class Rollout(Table):
     """The canary's part, or a linear step, in percent of the instances."""
     wait_seconds: int = Field(300, ge=0, le=3600)
     """How long the alarms are watched after each step."""
-    termination_wait_seconds: int = Field(0, ge=0, le=3600)
-    """How long the old instances stay after the last step."""
+    termination_wait_seconds: int | None = Field(None, ge=0, le=3600)
+    """How long the alarms are watched after the last step, while the old instances stay; default:
+    wait_seconds where there are alarms, else 0."""
     alarms: bool = True
     """Make CloudWatch alarms, of the model's errors and its latency, that roll an update back."""
     latency_factor: float = Field(5.0, gt=1)
@@ -110,7 +115,20 @@ class Rollout(Table):
             raise variables.problem(
                 f"a linear step is 10 to 50 percent; got step_percent = {self.step_percent}"
             )
+        last = self.wait_seconds if self.termination_wait_seconds is None else 0
+        if self.step_seconds + (self.termination_wait_seconds or last) > _LONGEST_WAITS:
+            raise variables.problem(
+                f"{self.step_seconds} s of waits between the steps, and those after the last, are"
+                f" more than SageMaker allows one update ({_LONGEST_WAITS} s, so that its instances"
+                " have time to start): lower wait_seconds, or raise step_percent"
+            )
         return self
+
+    @property
+    def step_seconds(self) -> int:
+        """How long an update waits between its first step and its last."""
+        steps = {"canary": 1, "linear": math.ceil(100 / self.step_percent) - 1}
+        return steps.get(self.traffic, 0) * self.wait_seconds
 
 
 class ScheduledAction(Table):
@@ -228,6 +246,7 @@ class SageMaker(PricedTable):
         serving, scaling = self.serving, self.scaling
         if scaling and scaling.min == 0 and not isinstance(serving, Async):
             yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
+        yield from self._problems_alarms()
         if isinstance(serving, Serverless):
             yield from self._problems_serverless(serving)
         else:
@@ -248,6 +267,18 @@ class SageMaker(PricedTable):
                 "rollout.shadow compares captured answers: add a table [sagemaker.capture] (it may"
                 " be empty; requests and answers are then kept in S3)"
             )
+
+    def _problems_alarms(self) -> Any:
+        variants = 1 + len(getattr(self.serving, "variants", ()))
+        own, others = 2 * variants * self.rollout.alarms, len(self.rollout.other_alarms)
+        if isinstance(self.serving, Serverless):
+            own = 0
+            if others:
+                said = 'serving.mode = "serverless" is not rolled back by alarms'
+                yield f"{said}: leave rollout.other_alarms out"
+        if own + others > 10:
+            count = f"{own} are made (2 a variant), and rollout.other_alarms has {others}"
+            yield f"at most 10 alarms watch an endpoint; {count}: set rollout.alarms = false"
 
     def _problems_serverless(self, serving: Serverless) -> Any:
         without = 'serving.mode = "serverless" has no'

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed, OnlineEndpoint
+from onnxferry.infra.cloud import (
+    Bundle,
+    EndpointStatus,
+    HasConsole,
+    HasLogFeed,
+    Listed,
+    OnlineEndpoint,
+)
 from onnxferry.infra.errors import Refused
 from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.mlflow.cloud import MlflowCloud
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress
+from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 
 Steps = tuple[Step, ...]
@@ -118,6 +128,18 @@ class ServedRegistry:
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
         return self.endpoint.logs(lines)
+
+    def log_feed(self, lines: int, since: datetime | None) -> Feed:
+        """See HasLogFeed. Raises UsageError where the platform has none."""
+        if isinstance(self.endpoint, HasLogFeed):
+            return self.endpoint.log_feed(lines, since)
+        raise UsageError(f"{self.platform} has no log that can be followed")
+
+    def console_url(self) -> str:
+        """See HasConsole: the endpoint's page. Raises UsageError where there is none."""
+        if isinstance(self.endpoint, HasConsole):
+            return self.endpoint.console_url()
+        raise UsageError(f"{self.platform} has no console page that is known here")
 
     def _endpoints(self, bundle: Bundle) -> Plan:
         return self._named(self.endpoint.plan_deploy(bundle))

@@ -115,7 +115,13 @@ def needed(call: Call, account: str, region: str) -> Iterator[Permission]:
     """The permissions that a call needs."""
     if call.service == "sts":  # who one is, anybody may ask
         return
-    handlers = {"s3": _s3, "iam": _iam, "logs": _logs, "sagemaker": _sagemaker}
+    handlers = {
+        "s3": _s3,
+        "iam": _iam,
+        "logs": _logs,
+        "sagemaker": _sagemaker,
+        "cloudwatch": _cloudwatch,
+    }
     prefix = _PREFIXES.get(call.service, call.service)
     arn = f"arn:aws:{prefix}:{region}:{account}:"
     if call.service == "sagemaker-runtime":
@@ -157,6 +163,21 @@ def _iam(call: Call, arn: str) -> Iterator[Permission]:
 def _logs(call: Call, arn: str) -> Iterator[Permission]:
     group, stream = (call.parameters.get(f"log{kind}Name", "") for kind in ("Group", "Stream"))
     yield Permission(f"logs:{call.operation}", f"{arn}log-group:{group}:log-stream:{stream}")
+
+
+def _cloudwatch(call: Call, arn: str) -> Iterator[Permission]:
+    """To describe alarms is asked for all of them."""
+    asked, action = call.parameters, f"cloudwatch:{call.operation}"
+    names = [asked["AlarmName"]] if call.operation == "PutMetricAlarm" else []
+    named = [f"{arn}alarm:{name}" for name in (*names, *_deleted(call))]
+    for where in named or [asked.get("ResourceARN", "*")]:
+        yield Permission(action, where)
+        if asked.get("Tags") and call.operation == "PutMetricAlarm":
+            yield Permission("cloudwatch:TagResource", where)
+
+
+def _deleted(call: Call) -> list[str]:
+    return list(call.parameters["AlarmNames"]) if call.operation == "DeleteAlarms" else []
 
 
 def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:

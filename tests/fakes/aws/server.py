@@ -21,6 +21,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from tests.fakes.aws.alarms import Alarms
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.capture import DataCapture
@@ -76,8 +77,10 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         # what answers instead of moto: each with a table of `operations`
+        self.alarms = Alarms(ACCOUNT, REGION)
         self.capture, self.metrics = DataCapture(self), InvocationMetrics(self)
-        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.metrics)
+        hosting = (self.endpoints, self.hosting)
+        self.parts: tuple[Any, ...] = (*hosting, self.alarms, self.metrics)
         self.begin()
 
     def begin(self) -> None:

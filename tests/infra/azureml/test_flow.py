@@ -4,15 +4,17 @@ the fake's state."""
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from onnxferry.infra.apply import apply
-from onnxferry.infra.cloud import Bundle, OnlineEndpoint
+from onnxferry.infra.cloud import Bundle, HasLogFeed, OnlineEndpoint
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action
 from onnxferry.scoring.wire import Request
+from onnxferry.system.errors import UsageError
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.machinelearning import (
@@ -332,6 +334,13 @@ def test_shows_the_serving_deployments_log(
     deploy(cloud, versions["a"])
     ml.container_logs["InferenceServer"] = "one\ntwo\nthree"
     assert cloud.logs(2) == "two\nthree"
+    assert isinstance(cloud, HasLogFeed)
+    feed = cloud.log_feed(1, None)
+    assert feed() == ["three"]
+    ml.container_logs["InferenceServer"] += "\nfour\nfive"
+    assert feed() == ["four", "five"]
+    with pytest.raises(UsageError, match="--since: AzureML keeps no times"):
+        cloud.log_feed(1, datetime.now(timezone.utc))
 
 
 def test_no_endpoint_to_invoke(cloud: OnlineEndpoint) -> None:

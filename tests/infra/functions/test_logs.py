@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.errors import NameTaken, NotHealthy
+from onnxferry.infra.errors import NameTaken, NotFound, NotHealthy
 from onnxferry.infra.functions.app_settings import CONNECTION, TELEMETRY
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from tests.infra.functions.azure_account import APP, QUESTION, AzureAccount, deploy, run
@@ -29,6 +31,21 @@ def test_logs_show_what_functions_print_and_how_they_crash(
     assert all(line in text for line in TRACEBACK.splitlines())
     assert "ValueError: no such label" in text.partition("Stack:")[0]
     assert text.endswith("host: Running")
+
+
+def test_they_can_be_followed(azure: AzureAccount, versions: Versions) -> None:
+    cloud = azure.cloud()
+    with pytest.raises(NotFound, match="no Application Insights of ours"):
+        cloud.log_feed(1, None)
+    deploy(cloud, versions[0])
+    feed = cloud.log_feed(1, None)
+    assert len(feed()) == 1
+    assert feed() == []
+    azure.apps.crashes[APP] = TRACEBACK
+    cloud.invoke(QUESTION, 5)
+    assert "ValueError: no such label" in "\n".join(feed())
+    assert feed() == []
+    assert len(cloud.log_feed(1, datetime.now(timezone.utc) - timedelta(days=1))()) > 1
 
 
 def test_a_crash_of_a_candidate_is_found_after_it_went(

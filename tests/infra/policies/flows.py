@@ -50,6 +50,7 @@ READS = (
     Command("drift", codes=(2,)),
     Command("status"),
     Command("logs"),
+    Command("logs", more=("--since", "1d"), only="sagemaker"),
     Command("list"),
     Command("invoke", more=("--input", QUESTION)),
 )

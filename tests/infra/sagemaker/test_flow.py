@@ -199,6 +199,7 @@ def test_deletion_leaves_nothing(aws: AwsServer, bundles: tuple[Bundle, ...]) ->
     plan = made.plan_delete()
     assert {step.resource for step in plan.steps} == {
         "endpoint",
+        "alarm",
         "endpoint configuration",
         "model",
         "package",
@@ -213,6 +214,7 @@ def test_deletion_leaves_nothing(aws: AwsServer, bundles: tuple[Bundle, ...]) ->
         {},
         {},
     )
+    assert aws.alarms.names == []
     assert made.plan_delete().steps == ()
     assert made.status().state == "absent"
 

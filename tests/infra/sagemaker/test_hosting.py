@@ -255,6 +255,7 @@ def test_changed_tags_are_an_update_and_others_tags_stay(
     plan = made.plan_deploy(bundles[0])
     changed: list[Step] = list(plan.changes)
     assert [step.resource for step in changed] == [
+        "tags of alarm",
         "tags of endpoint",
         "tags of model",
         "tags of endpoint configuration",
@@ -264,6 +265,8 @@ def test_changed_tags_are_an_update_and_others_tags_stay(
     endpoint, *others = map(without_ours, tags(aws))
     assert endpoint == {**wanted, **theirs}
     assert others == [wanted, wanted]
+    (alarm,) = aws.alarms.names
+    assert without_ours(aws.alarms.tags(alarm)) == wanted
     assert made.plan_deploy(bundles[0]).changes == ()
     made = deploy(bundles[0])
     assert [without_ours(each) for each in tags(aws)] == [theirs, {}, {}]
@@ -286,7 +289,7 @@ def test_all_that_was_ever_made_is_listed(aws: AwsServer, bundles: tuple[Bundle,
     found = made.listed()
     by_kind = {one.kind: one for one in found}
     assert len(by_kind) == len(found)
-    hosted = {"endpoint", "endpoint configuration", "model"}
+    hosted = {"endpoint", "endpoint configuration", "model", "alarm"}
     assert set(by_kind) == {*hosted, "role", "bucket", "package"}
     assert by_kind["package"].version == bundles[0].version
     endpoint = by_kind["endpoint"]

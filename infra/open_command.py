@@ -1,0 +1,52 @@
+"""The command `open`: the page of an endpoint in its cloud's console.
+
+onnxferry open --target sagemaker             # prints the link; asks the cloud nothing
+onnxferry open --target sagemaker --browser
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxferry.infra.command_options import CommandOptions
+from onnxferry.system import options
+from onnxferry.system.errors import UsageError
+from onnxferry.targets import clouds
+
+_BROWSER = "Open it in the browser, too."
+
+
+@options.command("open")
+@options.apply(
+    options.target(clouds()),
+    options.model,
+    options.name,
+    options.config,
+    options.settings,
+    options.output,
+)
+@click.option("--browser", is_flag=True, help=_BROWSER)
+def open_(browser: bool, output: str, **flags: Any) -> None:
+    """Print the link to the endpoint's page in the console of TARGET's cloud. Asks nobody; the page
+    is for whoever is signed in there."""
+    from onnxferry.infra.cloud import HasConsole
+
+    given = CommandOptions(out=Path("build"), python=None, **flags)
+    endpoint = given.connected()
+    if not isinstance(endpoint, HasConsole):
+        raise UsageError(f"target {given.target} has no console page that is known here")
+    url = endpoint.console_url()
+    click.echo(json.dumps({"url": url}) if output == "json" else url)
+    if browser:
+        _show(url)
+
+
+def _show(url: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(url):
+        click.secho("note: no browser can be opened here; open the link", fg="yellow", err=True)
