@@ -14,6 +14,7 @@ _AWS = {
     "application-autoscaling:DescribeScalableTargets": (
         "a changed instance type of an autoscaled endpoint fails later, when it is switched"
     ),
+    "cloudwatch:GetMetricData": "`compare` says nothing of requests and latency",
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",

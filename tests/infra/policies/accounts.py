@@ -89,6 +89,8 @@ def sagemaker_given(models: Models, *, role: bool = True) -> Iterator[Account]:
         iam, named = client("iam"), {"RoleName": ROLE.rpartition("/")[2]}
         iam.create_role(**named, AssumeRolePolicyDocument="{}")
         iam.put_role_policy(**named, PolicyName="serve", PolicyDocument=ALLOW)
+        captured = ALLOW.replace("s3:GetObject", "s3:PutObject")
+        iam.put_role_policy(**named, PolicyName="capture", PolicyDocument=captured)
         yield Account(line, aws.authorizer, _Others(aws, line, THEIRS, "models").before)
 
 
@@ -209,6 +211,8 @@ class _Others:
         other, there = replace(self.line, name="other"), "other" in self.aws.endpoints
         authorizer = self.aws.authorizer
         authorizer.allows = lambda permission: True
+        if command.name == "compare":
+            self.aws.capture.deliver()
         if command.name == "list" and not there:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:

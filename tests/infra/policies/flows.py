@@ -54,12 +54,16 @@ READS = (
     Command("list"),
     Command("invoke", more=("--input", QUESTION)),
 )
+SHADOW = ("--yes", "--set", "rollout.shadow=100", "--set", "capture.percent=100")
 FLOWS = (
     Command("deploy", "a"),
     Command("deploy", "a"),
     Command("deploy", "b"),
     Command("deploy", "b", changed=True),
     Command("deploy", "wrong", (1,), says="the golden request differs"),
+    Command("deploy", more=SHADOW, only="sagemaker"),
+    Command("compare", role="reader", only="sagemaker"),
+    Command("delete", more=("--unproved", "--yes"), only="sagemaker"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
     Command("template", more=("--deploy", "--yes"), changed=True, only="functions"),
