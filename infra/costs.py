@@ -18,6 +18,7 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "package": _STORED,
         "log group": _STORED,
         "alarm": _MONTHLY,
+        "autoscaling": "billed by its CloudWatch alarms",
     },
     "azureml": {
         "deployment": HOURLY,

@@ -40,6 +40,10 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
         "onnxferry.infra.template_command:{}",
         "Write what TARGET needs beside the package as a template of the cloud's own.",
     ),
+    "ci": (
+        "onnxferry.infra.ci_command:{}",
+        "Write a pipeline that deploys to TARGET, without a stored key.",
+    ),
     "delete": (_CLOUDS, "Delete the endpoint and all that deploying it made."),
     "serve": ("onnxferry.scripts.serve:command", "Serve model directories on this machine."),
 }

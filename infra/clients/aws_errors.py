@@ -27,13 +27,13 @@ _CODES: Mapping[type[CloudError], str] = {  # without "Exception", by which some
         MissingAuthenticationToken InvalidToken""",
     NotAllowed: "AccessDenied UnauthorizedOperation 403",
     NotFound: """NoSuchBucket NoSuchKey NoSuchEntity NoSuchUpload NoSuchTagSet
-        ServerSideEncryptionConfigurationNotFoundError ResourceNotFound 404""",
+        ServerSideEncryptionConfigurationNotFoundError ResourceNotFound ObjectNotFound 404""",
     QuotaExceeded: "ResourceLimitExceeded LimitExceeded ServiceQuotaExceeded TooManyBuckets",
     NameTaken: """BucketAlreadyExists BucketAlreadyOwnedByYou EntityAlreadyExists ResourceInUse
         PreconditionFailed ConditionalRequestConflict""",
     Unavailable: """Throttling Throttled TooManyRequests SlowDown RequestLimitExceeded
         RequestThrottled BandwidthLimitExceeded ModelNotReady OperationAborted
-        ConcurrentModification RequestTimeout""",
+        ConcurrentModification ConcurrentUpdate RequestTimeout""",
     PublishFailed: "BadDigest IncompleteBody InvalidDigest XAmzContentChecksumMismatch",
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}

@@ -1,5 +1,5 @@
 """What is asked beside the endpoint itself before a plan is shown: who else uses what is to be
-deleted, whether the quota suffices, and whether the endpoint is autoscaled."""
+deleted, and whether the quota suffices."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import Refused
 from onnxferry.infra.plan import Plan
-from onnxferry.infra.sagemaker import quota, references, rollout, state
+from onnxferry.infra.sagemaker import quota, references, rollout
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.failures import refused_scaling
-from onnxferry.infra.sagemaker.fleet import Fleet, Variant
+from onnxferry.infra.sagemaker.fleet import Fleet
 from onnxferry.infra.sagemaker.guardrails import GuardrailChecks
 from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.state import CurrentState
@@ -37,12 +35,10 @@ class Checks:
         return {*configs, *models} if found is None else found
 
     def checked(self, plan: Plan, goal: Goal) -> Plan:
-        """`plan`, which brings the endpoint to `goal`, with what the quota lacks. Raises Refused
-        where SageMaker would refuse it later."""
+        """`plan`, which brings the endpoint to `goal`, with what the quota lacks."""
         fleets = rollout.peak(self.there, goal, plan.steps)
         if not fleets:
             return plan
-        self._refuse_scaled(goal.variant)
         lacking = self._shortage(fleets) or ""
         return replace(plan, summary=replace(plan.summary, shortage=lacking))
 
@@ -55,11 +51,3 @@ class Checks:
     def _shortage(self, fleets: tuple[Fleet, ...]) -> str | None:
         names, without = self.there.names, "the quota was not checked"
         return self.clients.if_allowed(lambda: quota.shortage(self.clients, names, fleets), without)
-
-    def _refuse_scaled(self, wanted: Variant) -> None:
-        serving, name = self.there.variant, self.there.names.endpoint
-        if serving is None or serving["InstanceType"] == wanted["InstanceType"]:
-            return
-        without = "whether the endpoint is autoscaled is not known"
-        if self.clients.if_allowed(lambda: state.is_scaled(self.clients, name, serving), without):
-            raise Refused(f"AWS {self.clients.region}, {refused_scaling(name)}")

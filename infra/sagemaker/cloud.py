@@ -22,6 +22,7 @@ from onnxferry.infra.sagemaker import (
     deletion,
     listing,
     plan,
+    scaling,
     shadow,
     state,
     storage,
@@ -77,7 +78,11 @@ class SageMakerCloud:
         used = checks.used(*plan.unused(there, stays))
         planned = plan.deploy(there, wanted, found, used, beside)
         planned = checks.checked(planned, plan.goal_of(wanted, beside))
-        return self._noted(planned if beside else checks.guarded(planned, wanted))
+        if beside is None:
+            planned = checks.guarded(planned, wanted)
+        variants = (beside or wanted).config["ProductionVariants"]
+        change = scaling.change(self.clients, there, variants)
+        return self._noted(scaling.deployed(planned, change, bundle.package))
 
     def _shadow(self, there: CurrentState, wanted: DesiredState) -> ShadowTest | None:
         """What is wanted as a shadow beside what serves; None where it is to serve."""
@@ -89,9 +94,12 @@ class SageMakerCloud:
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url, variant = state.served(self.clients, plan.to_go_back_to(there))
+        config = plan.to_go_back_to(there)
+        url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
-        return plan.rollback(there, url, variant)
+        after = state.described_config(self.clients, config)["ProductionVariants"]
+        change = scaling.change(self.clients, there, after)
+        return self._noted(scaling.rolled_back(plan.rollback(there, url, variant), change))
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -100,7 +108,13 @@ class SageMakerCloud:
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
-        return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
+        planned = deletion.delete(there, owned, policies, used, bucket=spare)
+        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
+
+    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
+        """What is registered of the endpoint; nothing where that may not be asked."""
+        ask = partial(scaling.read, self.clients, self.names)
+        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -112,8 +126,8 @@ class SageMakerCloud:
         there = self._read()
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        back = self._without_shadow(there)
-        return deletion.delete_unproved(there, owned, used, back)
+        planned = deletion.delete_unproved(there, owned, used, self._without_shadow(there))
+        return scaling.deleted(planned, self.names, self._scaling())
 
     def _without_shadow(self, there: CurrentState) -> Goal | None:
         """How the endpoint comes to what serves there alone; None where it has no shadow."""
@@ -207,6 +221,9 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
+        for one in self._scaling():
+            by = "" if one.ours else ", by others"
+            yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""

@@ -53,18 +53,6 @@ def failure(clients: AwsClients, found: Endpoint, what: str, why: str = "") -> C
     return error.with_log(log)
 
 
-def refused_scaling(endpoint: str) -> str:
-    """What to do where an autoscaled endpoint's instance type is to be changed."""
-    resource = f"--service-namespace sagemaker --resource-id endpoint/{endpoint}/variant/AllTraffic"
-    dimension = "--scalable-dimension sagemaker:variant:DesiredInstanceCount"
-    return (
-        f"endpoint {endpoint} is autoscaled, and SageMaker does not change its instance type. Note"
-        f" the policy (aws application-autoscaling describe-scaling-policies {resource}),"
-        f" run: aws application-autoscaling deregister-scalable-target {resource} {dimension},"
-        " deploy, and register it again; or leave sagemaker.serving.instance_type as it was"
-    )
-
-
 def _kind(reason: str, log: str) -> type[CloudError]:
     for pattern, kind in _REASONS.items():
         if re.search(pattern, reason, re.IGNORECASE | re.DOTALL):

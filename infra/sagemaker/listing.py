@@ -9,7 +9,7 @@ from dataclasses import replace
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Listed
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.sagemaker import alarms, references, state
+from onnxferry.infra.sagemaker import alarms, references, scaling, state
 from onnxferry.infra.sagemaker.names import (
     DEPLOYED_TAG,
     ENDPOINT_TAG,
@@ -37,6 +37,7 @@ def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
         *_roles(clients, names, empty),
         *_bucket(clients, names, empty),
         *_packages(clients, names, empty),
+        *_scaling(clients, empty),
     ]
 
 
@@ -107,6 +108,12 @@ def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[List
             name = f"s3://{names.bucket}/{folder}{one.version}"
             package = replace(empty, kind="package", name=name, endpoint=endpoint)
             yield replace(package, version=one.version, state="stored")
+
+
+def _scaling(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
+    found = clients.if_allowed(lambda: [*scaling.listed(clients)], "autoscaling is not listed")
+    for resource, tags, limits in found or ():
+        yield _tagged(replace(empty, kind="autoscaling", name=resource, state=limits), tags)
 
 
 def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:

@@ -13,19 +13,22 @@ from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.alarm_operations import AlarmOperations
 from onnxferry.infra.sagemaker.blue_green import waited, watched
-from onnxferry.infra.sagemaker.failures import failure, refused_scaling
+from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.fired import fired
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS
+from onnxferry.infra.sagemaker.scaling.operations import ScalingOperations
+from onnxferry.infra.sagemaker.scaling.refusals import refused_scaling
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
+from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.system.exits import program
 
 _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_config"}
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(AlarmOperations):
+class Operations(AlarmOperations, ScalingOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:
@@ -202,7 +205,7 @@ class Operations(AlarmOperations):
             self._ask("update_endpoint", step.name, **step.parameters["update"])
         except Refused as e:
             if "scalable target" in str(e):
-                e.with_context(refused_scaling(step.name))
+                e.with_context(refused_scaling(step.name, FIRST))
             found = state.endpoint(self.clients, step.name)
             if found is None or found.coming != config or found.state not in {*BUSY, "InService"}:
                 raise

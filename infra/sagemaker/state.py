@@ -206,14 +206,6 @@ def served(clients: AwsClients, config: str) -> tuple[str, Variant]:
     return _url_of_model(clients, variant["ModelName"]), variant
 
 
-def is_scaled(clients: AwsClients, endpoint: str, variant: Variant) -> bool:
-    """Whether Application Auto Scaling changes the number of an endpoint's instances."""
-    resource = f"endpoint/{endpoint}/variant/{variant['VariantName']}"
-    listed = ("application-autoscaling", "describe_scalable_targets", "ScalableTargets")
-    asked = {"ServiceNamespace": "sagemaker", "ResourceIds": [resource]}
-    return bool(clients.pages(*listed, f"scalable target {resource}", **asked))
-
-
 def has_role(clients: AwsClients, names: Names) -> bool:
     """Whether the role that we make is there. Raises NameTaken when it is not ours."""
     role = names.role

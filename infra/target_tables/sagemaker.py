@@ -4,6 +4,7 @@ who reaches it."""
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -11,6 +12,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from onnxferry.infra import environment_variables as variables
 from onnxferry.infra import tag_rules as tagging
+from onnxferry.infra.target_tables.scaling import Scaling
 from onnxferry.infra.target_tables.table import PricedTable, Table
 
 Folder = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.*$")]
@@ -131,43 +133,6 @@ class Rollout(Table):
         return steps.get(self.traffic, 0) * self.wait_seconds
 
 
-class ScheduledAction(Table):
-    """Other limits from a time on."""
-
-    at: str = Field(pattern=r"^(cron|rate|at)\(.+\)$")
-    """When: cron(...), rate(...) or at(...), as Application Auto Scaling takes it."""
-    timezone: str = "UTC"
-    """Time zone of `at`, like Europe/Berlin."""
-    min: int | None = Field(None, ge=0)
-    """Least instances from then on."""
-    max: int | None = Field(None, ge=1)
-    """Most instances from then on."""
-
-
-class Scaling(Table):
-    """Autoscaling of the instances, or of the provisioned concurrency of a serverless endpoint."""
-
-    min: int = Field(1, ge=0)
-    """Least instances; 0 only where mode = "async"."""
-    max: int = Field(ge=1)
-    """Most instances."""
-    target: float | None = Field(None, gt=0)
-    """What each instance shall get: requests a minute, in mode async requests that wait, in mode
-    serverless the used part of the provisioned concurrency. Default: by the package's rehearsal."""
-    scale_out_seconds: int = Field(60, ge=0, le=3600)
-    """Cool-down after instances were added."""
-    scale_in_seconds: int = Field(300, ge=0, le=3600)
-    """Cool-down after instances were taken away."""
-    schedule: tuple[ScheduledAction, ...] = ()
-    """Other limits at given times, each with at, timezone, min and max."""
-
-    @pydantic.model_validator(mode="after")
-    def _fit(self) -> Scaling:
-        if self.min > self.max:
-            raise variables.problem(f"min ({self.min}) is more than max ({self.max})")
-        return self
-
-
 class Network(Table):
     """What the containers reach, and by which way."""
 
@@ -247,6 +212,8 @@ class SageMaker(PricedTable):
         if scaling and scaling.min == 0 and not isinstance(serving, Async):
             yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
         yield from self._problems_alarms()
+        if scaling:
+            yield from _problems_scaled(scaling, serving)
         if isinstance(serving, Serverless):
             yield from self._problems_serverless(serving)
         else:
@@ -292,3 +259,21 @@ class SageMaker(PricedTable):
             yield f'{without} steps: leave rollout.traffic = "{self.rollout.traffic}" out'
         if self.scaling and not serving.provisioned_concurrency:
             yield "scaling scales provisioned concurrency: set serving.provisioned_concurrency"
+
+
+def _problems_scaled(scaling: Scaling, serving: RealTime | Serverless | Async) -> Any:
+    """What of autoscaling does not go with how it serves."""
+    if scaling.min == 0 and not isinstance(serving, Async):
+        yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
+    if isinstance(serving, Serverless):
+        if (scaling.target or 0) > 1:
+            yield "scaling.target is the used part of the provisioned concurrency: at most 1"
+        if scaling.max > serving.max_concurrency:
+            yield "scaling.max is more than serving.max_concurrency"
+        return
+    most = scaling.max
+    for fleet in (serving, *getattr(serving, "variants", {}).values()):
+        if re.match(r"ml\.t\d", fleet.instance_type):
+            yield f"burstable instances ({fleet.instance_type}) are not autoscaled"
+        if fleet.instance_count > most:
+            yield f"instance_count ({fleet.instance_count}) is more than scaling.max ({most})"
