@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotFound
@@ -37,7 +37,8 @@ def shadow_traffic(
     since = max(made, period.since) if period.since else made
     data = CapturedData(clients, names, there.captured, since)
     copies = data.newest(beside["VariantName"], period.limit)
-    originals = data.wanted(serving["VariantName"], _Wanted.of(copies))
+    earlier = replace(data, since=max(since, _first(copies) or since))
+    originals = earlier.wanted(serving["VariantName"], _Wanted.of(copies))
 
     def version(one: Variant, version: str, answers: Iterable[CapturedAnswer]) -> VersionTraffic:
         name, when = one["VariantName"], (since, period.until)
@@ -51,6 +52,15 @@ def shadow_traffic(
     notes = (*_notes(there, copies, period.limit), *clients.notes)
     part = shadow.percent(serving, beside)
     return ShadowTraffic(where, began, part, live, other, notes)
+
+
+def _first(copies: tuple[CapturedAnswer, ...]) -> datetime | None:
+    """When the earliest of the requests may have come: a little before its copy was answered."""
+    try:
+        at = datetime.fromisoformat(min(one.time for one in copies).replace("Z", "+00:00"))
+    except ValueError:  # there is none, or its time is written otherwise
+        return None
+    return at - timedelta(minutes=5)
 
 
 def _variants(names: Names, there: CurrentState) -> tuple[Variant, Variant]:
