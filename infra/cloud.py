@@ -97,6 +97,14 @@ class Cloud(Executor, Protocol):
         deploy.toml says of names. Raises CloudError."""
 
 
+class AsyncEndpoint(Protocol):
+    """An endpoint that takes requests by reference, and puts its answers into storage."""
+
+    def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
+        """The answer to `request`, which is uploaded; or to the one that is at `source` (a URL of
+        the cloud's storage), of the content types that `request` says. Raises CloudError."""
+
+
 class Templated(Cloud, Protocol):
     """A cloud whose infrastructure can be had as a template of the cloud's own. All raise
     CloudError."""
@@ -159,6 +167,15 @@ class HasLogFeed(Protocol):
         """What gives, at each call, the lines since the call before; at the first the last `lines`,
         or all of them `since` then. Raises UsageError where the log has no times, and CloudError,
         as the feed does."""
+
+
+@runtime_checkable
+class HasMetrics(Protocol):
+    """An endpoint whose requests the cloud counts."""
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """RequestMetrics of the last hour by their titles, or why they are not known; empty where
+        nothing serves. Raises CloudError."""
 
 
 @runtime_checkable

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from onnxferry.infra.request_metrics import RequestMetrics
 from onnxferry.infra.shadow_traffic import (
     CapturedAnswer,
     Paired,
     ShadowTraffic,
-    TrafficMetrics,
     VersionTraffic,
     paired,
 )
@@ -85,7 +85,7 @@ class VersionSummary:
     version: str
     captured: int
     errors: int
-    metrics: TrafficMetrics | None
+    metrics: RequestMetrics | None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from onnxferry.infra.comparison import ComparisonReport, DifferingAnswer, VersionSummary
-from onnxferry.infra.shadow_traffic import TrafficMetrics
+from onnxferry.infra.request_metrics import RequestMetrics
 from onnxferry.system.console import out
 
 _LISTED = 10  # answers that differ, of more only how many
@@ -46,7 +46,7 @@ def _ms(value: float | None) -> str:
     return "?" if value is None else f"{value:.1f} ms"
 
 
-_METRICS: Mapping[str, Callable[[TrafficMetrics], str]] = {
+_METRICS: Mapping[str, Callable[[RequestMetrics], str]] = {
     "requests": lambda m: str(m.requests),
     "4xx": lambda m: str(m.refused),
     "5xx": lambda m: str(m.failed),

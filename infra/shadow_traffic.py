@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from onnxferry.infra.request_metrics import RequestMetrics
 from onnxferry.scoring.codecs.headers import MediaType
 from onnxferry.scoring.wire import JSON
 
@@ -35,25 +36,14 @@ class CapturedAnswer:
 
 
 @dataclass(frozen=True)
-class TrafficMetrics:
-    """What the cloud counted of one version: requests, how many the model refused (4xx) and failed
-    (5xx), and the model's latency in ms (None where unknown)."""
-
-    requests: int
-    refused: int
-    failed: int
-    p50_ms: float | None
-    p95_ms: float | None
-
-
-@dataclass(frozen=True)
 class VersionTraffic:
-    """One version's part; `metrics` are None where they may not be read."""
+    """One version's part; `metrics` are of the last day at most, None where they may not be
+    read."""
 
     name: str
     version: str
     answers: tuple[CapturedAnswer, ...]
-    metrics: TrafficMetrics | None = None
+    metrics: RequestMetrics | None = None
 
 
 @dataclass(frozen=True)

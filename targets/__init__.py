@@ -17,15 +17,17 @@ class Target:
 
     `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
-    are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra];
-    `templated`, whether its infrastructure can be had as a template; `shadows`, whether a new
-    version can get a copy of the requests, to be compared.
+    are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none.
+    `extra` is what pip installs for it: onnxferry[extra]; `templated`, whether its infrastructure
+    can be had as a template; `shadows`, whether a new version can get a copy of the requests, to be
+    compared.
     """
 
     layout: str
     runtime: str
     settings: str = ""
     connect: str = ""
+    jobs: str = ""
     extra: str = ""
     templated: bool = False
     shadows: bool = False
@@ -42,7 +44,7 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
     layout = f"onnxferry.scripts.package.{name}:LAYOUT"
     runtime = f"onnxferry.scripts.rehearse.{name}:RUNTIME"
     model = f"onnxferry.infra.target_tables:{settings}" if settings else ""
-    return Target(layout, runtime, model, connect, extra)
+    return Target(layout, runtime, model, connect, extra=extra)
 
 
 TARGETS = {
@@ -51,7 +53,11 @@ TARGETS = {
     "functions": replace(_target("functions", "Functions", "azure"), templated=True),
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),
-    "sagemaker": replace(_target("sagemaker", "SageMaker", "aws"), shadows=True),
+    "sagemaker": replace(
+        _target("sagemaker", "SageMaker", "aws"),
+        jobs="onnxferry.infra.sagemaker.batch.cloud:connect",
+        shadows=True,
+    ),
 }
 
 
@@ -68,3 +74,8 @@ def templated() -> list[str]:
 def shadowing() -> list[str]:
     """Those where a new version can get a copy of the requests, to be compared."""
     return [name for name, target in TARGETS.items() if target.shadows]
+
+
+def batched() -> list[str]:
+    """Those that score files in batch jobs."""
+    return [name for name, target in TARGETS.items() if target.jobs]

@@ -16,11 +16,9 @@ from decimal import ROUND_CEILING, Decimal
 
 from onnxferry.infra.functions.sizing import Need, Sizing, sizing
 from onnxferry.infra.prices.estimate import NOTHING, CostEstimate, CostLine
-from onnxferry.infra.prices.pricing import HOURS, Asked, priced
+from onnxferry.infra.prices.pricing import HOURS, Asked, priced, unrehearsed
 from onnxferry.infra.target_tables import Functions
-from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
-from onnxferry.system.exits import program
 
 _MONTH = Decimal(HOURS * 3600)  # seconds
 _LEAST, _STEP = Decimal(1), Decimal("0.1")  # seconds of activity that are billed
@@ -54,7 +52,7 @@ def estimate(asked: Asked[Functions]) -> CostEstimate:
         return priced(list(lines), asked.table, asked.region, load, _NOT_COUNTED)
     rehearsed = asked.rehearsed
     if rehearsed is None or rehearsed.sha256 != asked.package.sha256:
-        return CostEstimate(asked.region, load, unknown=_unrehearsed(rehearsed, asked.package))
+        return CostEstimate(asked.region, load, unknown=unrehearsed(rehearsed, asked.package))
     need = Need.of(asked.package, settings.environment)  # as `desired` has it
     sized = sizing(settings.instance_memory_mb, need, settings.http_concurrency)
     activity = _activity(rehearsed, sized)
@@ -130,15 +128,6 @@ def _measured(rehearsed: RehearsalRecord, sized: Sizing, activity: _Activity) ->
 
 def _cores(cores: float) -> str:
     return f"{cores:g} core{'' if cores == 1 else 's'}"
-
-
-def _unrehearsed(rehearsed: RehearsalRecord | None, package: Package) -> str:
-    of = f"the last rehearsal was of another package ({rehearsed.sha256[:12]})" if rehearsed else ""
-    out = package.path.parents[2]
-    flags = ["--target", package.target, "--python", package.python, "--out", str(out)]
-    command = " ".join([program("rehearse"), *flags])
-    why = of or "no rehearsal of this package is recorded"
-    return f"{why}; rehearse it first, with the same model: {command}"
 
 
 def _seconds(ms: float) -> Decimal:

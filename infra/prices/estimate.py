@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 Range = tuple[Decimal, Decimal]  # the least and the most
 NOTHING = Decimal(0)
-_CENT = Decimal("0.01")
+_CENT, _TENTH_OF_A_CENT = Decimal("0.01"), Decimal("0.001")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class CostElsewhere:
 class CostEstimate:
     """The `total` of a month in `currency`, None where that is not known; `unknown` then says what
     is missing, and what to do, and `elsewhere` is where it is known. `load` is what it is for, in
-    words; `date` and `source` are those of the region's prices, "" where there are none."""
+    words; `hour` is what an hour costs, where it is billed by the hour; `date` and `source` are
+    those of the region's prices, "" where there are none."""
 
     region: str
     load: str
@@ -48,6 +49,7 @@ class CostEstimate:
     date: str = ""
     source: str = ""
     total: Range | None = None
+    hour: Range | None = None
     lines: tuple[CostLine, ...] = ()
     assumptions: tuple[str, ...] = ()
     unknown: str = ""
@@ -62,6 +64,8 @@ class CostEstimate:
             yield f"{start}: {_span(self.total, _money)} {self.currency}{dated}."
         else:
             yield f"{start}: not known: {self.unknown}."
+        if self.hour:
+            yield f"  That is {_span(self.hour, _exact)} {self.currency} an hour."
         for other in self.elsewhere:
             amount = f"{_span(other.total, _money)} {other.currency}"
             yield f"  It would be {amount} in {other.region} (prices of {other.date})."
@@ -83,6 +87,11 @@ def _span(amount: Range, text: Callable[[Decimal], str]) -> str:
 
 def _money(amount: Decimal) -> str:
     return f"{amount.quantize(_CENT, ROUND_HALF_UP):,f}"
+
+
+def _exact(amount: Decimal) -> str:
+    """An hour of a small instance is some cents."""
+    return f"{amount.quantize(_TENTH_OF_A_CENT, ROUND_HALF_UP):,f}"
 
 
 def _count(number: Decimal) -> str:

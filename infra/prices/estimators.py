@@ -17,11 +17,10 @@ from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
 from onnxferry.targets import load
 
-_HOURLY = "onnxferry.infra.prices.hourly:estimate"
 ESTIMATORS = {
-    "azureml": _HOURLY,
+    "azureml": "onnxferry.infra.prices.hourly:estimate",
     "functions": "onnxferry.infra.functions.costs:estimate",
-    "sagemaker": _HOURLY,
+    "sagemaker": "onnxferry.infra.sagemaker.costs:estimate",
 }
 
 

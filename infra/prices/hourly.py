@@ -3,24 +3,45 @@ instance type."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from onnxferry.infra.prices.estimate import CostEstimate, CostLine
+from onnxferry.infra.prices.estimate import CostEstimate, CostLine, Range
 from onnxferry.infra.prices.pricing import HOURS, Asked, priced
-from onnxferry.infra.target_tables import AzureML, SageMaker
+from onnxferry.infra.target_tables import AzureML
 
 _KEPT = "The most is with the version that served before, which keep_previous keeps running"
-_NOT_COUNTED = "Not counted: what runs beside it while a version is changed, storage, traffic"
+NOT_COUNTED = "Not counted: what runs beside it while a version is changed, storage, traffic"
 
 
-def estimate(asked: Asked[SageMaker | AzureML]) -> CostEstimate:
+def estimate(asked: Asked[AzureML]) -> CostEstimate:
     """For the instances that will run, which somebody may have scaled, all month."""
-    settings, count = asked.settings, asked.count
-    serving: Any = getattr(settings, "serving", settings)
-    kind = serving.instance_type
-    hours = Decimal(HOURS * count)
-    kept = getattr(settings, "keep_previous", False)
-    line = CostLine(kind, kind, "hours", (hours, hours * 2 if kept else hours))
-    said = [*([_KEPT] if kept else []), _NOT_COUNTED]
-    return priced([line], asked.table, asked.region, f"{count} x {kind}", *said)
+    kept, count = asked.settings.keep_previous, Decimal(asked.count)
+    fleets = {asked.settings.instance_type: (count, count * 2 if kept else count)}
+    load = f"{count} x {asked.settings.instance_type}"
+    return hourly(asked, fleets, *([_KEPT] if kept else []), NOT_COUNTED, load=load)
+
+
+def hourly(
+    asked: Asked[Any], fleets: Mapping[str, Range], *assumptions: str, load: str = ""
+) -> CostEstimate:
+    """For instances by type, the least and the most of them, all month; with what an hour of them
+    costs, where that is known."""
+    lines = [
+        CostLine(kind, kind, "hours", (least * HOURS, most * HOURS))
+        for kind, (least, most) in fleets.items()
+    ]
+    said = load or " and ".join(_loads(fleets))
+    found = priced(lines, asked.table, asked.region, said, *assumptions)
+    if not found.total:
+        return found
+    least, most = (total / HOURS for total in found.total)
+    return replace(found, hour=(least, most))
+
+
+def _loads(fleets: Mapping[str, Range]) -> Iterator[str]:
+    for kind, (least, most) in fleets.items():
+        count = f"{least:f}" if least == most else f"{least:f} to {most:f}"
+        yield f"{count} x {kind}"

@@ -11,6 +11,7 @@ from onnxferry.infra.prices.estimate import NOTHING, CostElsewhere, CostEstimate
 from onnxferry.infra.prices.table import PriceTable, RegionPrices
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
+from onnxferry.system.exits import program
 
 HOURS = 730  # of a month, as the clouds' own calculators have it
 _QUANTUM = Decimal("0.000001")  # of quantities
@@ -75,3 +76,13 @@ def _total(lines: Iterable[CostLine]) -> Range | None:
     # what is free may make the busier case the dearer one, by cents
     least, most = sorted(sum((cost[i] for cost in known), NOTHING) for i in (0, 1))
     return least, most
+
+
+def unrehearsed(rehearsed: RehearsalRecord | None, package: Package) -> str:
+    """Why the last rehearsal does not count for `package`, and how to make one that does."""
+    of = f"the last rehearsal was of another package ({rehearsed.sha256[:12]})" if rehearsed else ""
+    out = package.path.parents[2]
+    flags = ["--target", package.target, "--python", package.python, "--out", str(out)]
+    command = " ".join([program("rehearse"), *flags])
+    why = of or "no rehearsal of this package is recorded"
+    return f"{why}; rehearse it first, with the same model: {command}"

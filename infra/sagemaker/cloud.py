@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
@@ -17,18 +17,23 @@ from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import (
+    async_inference,
     console,
     container_logs,
     deletion,
     listing,
+    metrics,
     plan,
     scaling,
     shadow,
     state,
     storage,
 )
+from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
+from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import DesiredState, desired
+from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
@@ -77,9 +82,10 @@ class SageMakerCloud:
         stays = plan.kept(there, wanted.config["EndpointConfigName"], beside)
         used = checks.used(*plan.unused(there, stays))
         planned = plan.deploy(there, wanted, found, used, beside)
-        planned = checks.checked(planned, plan.goal_of(wanted, beside))
+        goal = plan.goal_of(wanted, beside)
+        planned = checks.checked(planned, goal.variant)
         if beside is None:
-            planned = checks.guarded(planned, wanted)
+            planned = checks.guarded(planned, goal.variant, wanted.watched)
         variants = (beside or wanted).config["ProductionVariants"]
         change = scaling.change(self.clients, there, variants)
         return self._noted(scaling.deployed(planned, change, bundle.package))
@@ -107,14 +113,17 @@ class SageMakerCloud:
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
-        used = Checks(self.clients, there).users(there.configs, there.models)
+        busy = self._busy()
+        used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
-        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
+        planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
+        return self._noted(scaling.deleted(planned, self.clients, self.names))
 
-    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
-        """What is registered of the endpoint; nothing where that may not be asked."""
-        ask = partial(scaling.read, self.clients, self.names)
-        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
+    def _busy(self) -> list[str]:
+        """The batch jobs that are at work."""
+        without = "batch jobs that are at work are not looked for"
+        found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
+        return [job.name for job in found or ()]
 
     def _noted(self, plan: Plan) -> Plan:
         """`plan` with what was not read for want of a permission."""
@@ -127,7 +136,7 @@ class SageMakerCloud:
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used, self._without_shadow(there))
-        return scaling.deleted(planned, self.names, self._scaling())
+        return scaling.deleted(planned, self.clients, self.names)
 
     def _without_shadow(self, there: CurrentState) -> Goal | None:
         """How the endpoint comes to what serves there alone; None where it has no shadow."""
@@ -161,7 +170,8 @@ class SageMakerCloud:
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
-        reply = self.clients.invoke(self.endpoint, request, timeout)
+        with asked_otherwise("it answers into S3 only: ask it with --async"):
+            reply = self.clients.invoke(self.endpoint, request, timeout)
         return replace(reply, served_by=f"{reply.served_by} {self._version()}".strip())
 
     def _version(self) -> str:
@@ -177,6 +187,16 @@ class SageMakerCloud:
         period = Period(since, self.today(), limit)
         return shadow_traffic(self.clients, self.names, self._read(), period)
 
+    def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
+        """See AsyncEndpoint."""
+        asking = replace(self.clock, interval=1.0)
+        waiting = partial(wait, limit=timeout, progress=lambda text: None, clock=asking)
+        place, mark = async_inference.requests(self.names), self.names.mark()
+        requests = AsyncRequests(self.clients, self.endpoint, place, mark, waiting)
+        with asked_otherwise("it answers at once: ask it without --async"):
+            reply = requests.ask(source, request, timeout)
+        return replace(reply, served_by=self._version())
+
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
         there, names = self._read(), self.names
@@ -186,9 +206,9 @@ class SageMakerCloud:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if there.variant:
-            details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
+            details["instances"] = str(running(there.variant.alone, main.counts))
         if there.shadow and there.variant:
-            details["shadow"] = shadow.told(names, there.variant, there.shadow, main.shadows)
+            details["shadow"] = shadow.told(names, there.variant, there.shadow, main.counts)
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.stage:
@@ -221,7 +241,9 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
-        for one in self._scaling():
+        for job in self._busy():
+            yield jobs.JOB, job, f"at work, {HOURLY}"
+        for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
@@ -234,6 +256,13 @@ class SageMakerCloud:
         """See HasLogFeed."""
         self._must_be_there()
         return container_logs.feed(self.clients, self.endpoint, lines, since)
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """See HasMetrics."""
+        found = state.endpoint(self.clients, self.endpoint)
+        if found is None or found.state in ("Creating", "Deleting"):
+            return {}
+        return metrics.last_hour(self.clients, self.endpoint, found.config, self.today())
 
     def console_url(self) -> str:
         """See HasConsole."""
@@ -266,8 +295,7 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
         proved = endpoint is there.main and endpoint.history
         yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
     if there.shadow and there.main:
-        kind = there.shadow["InstanceType"]
-        runs = f"{there.main.shadows} x {kind}, not proved, {HOURLY}"
+        runs = f"{running(there.shadow, there.main.counts)}, not proved, {HOURLY}"
         yield "shadow", there.shadow["VariantName"], runs
     for config in there.configs:
         serves = there.main and config == there.main.config

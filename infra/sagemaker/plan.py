@@ -49,23 +49,23 @@ def deploy(
         *foundation,
         made(found.package, "package", package.url, "put_package", asdict(package)),
         role(names, desired.role, found),
-        _hosted("model", model, desired.model, model in state.models),
-        _hosted(_CONFIG, config, desired.config, config in state.configs),
+        hosted("model", model, desired.model, model in state.models),
+        hosted(_CONFIG, config, desired.config, config in state.configs),
         *_shadowed(state, beside),
         *guard.steps,
         *serving,
         *changed_tags(state, model, config, goal.config),
         *delete_unused(state, stays, found.packages, used),
     )
-    fleets = rollout.peak(state, goal, serving)
-    will = rollout.all_run(state, goal)
+    fleets = rollout.peak(state, goal.variant, serving)
+    will = rollout.will_run(state, goal.variant)
     summary = Summary(
         names.place,
         state.version if beside else desired.version,
         state.replaced,
-        " and ".join(map(str, will)),
+        str(will),
         rollout.minutes(names, serving),
-        peak=" and ".join(map(str, fleets)),
+        peak=str(fleets),
         notes=(
             *rollout.notes(state, goal.variant),
             *guard.notes,
@@ -73,7 +73,7 @@ def deploy(
             *capture.notes(names),
         ),
         region=names.region,
-        count=sum(fleet.count for fleet in will),
+        count=will.count,
     )
     return Plan(TARGET, "deploy", names.endpoint, steps, summary, len(foundation))
 
@@ -90,7 +90,7 @@ def _shadowed(state: CurrentState, beside: ShadowTest | None) -> tuple[Step, ...
     """The configuration that has the shadow."""
     if beside is None:
         return ()
-    return (_hosted(_CONFIG, beside.name, beside.config, beside.name in state.configs),)
+    return (hosted(_CONFIG, beside.name, beside.config, beside.name in state.configs),)
 
 
 def to_go_back_to(state: CurrentState) -> str:
@@ -111,13 +111,13 @@ def rollback(state: CurrentState, url: str, variant: Variant) -> Plan:
     names, config = state.names, to_go_back_to(state)
     back = rollout.moved(state, Goal(config, url, variant))
     steps = (*back, *rollout.proved(state, config), *rollout.delete_candidate(state))
-    fleets = " and ".join(map(str, rollout.peak(state, Goal(config, url, variant), back)))
+    fleets = str(rollout.peak(state, variant, back))
     will, version = str(rollout.will_run(state, variant)), names.version_of(config)
     summary = Summary(names.place, version, state.replaced, will, (5, 15), peak=fleets)
     return Plan(TARGET, "roll back", names.endpoint, steps, summary)
 
 
-def _hosted(resource: str, name: str, request: Mapping[str, Any], there: bool) -> Step:
+def hosted(resource: str, name: str, request: Mapping[str, Any], there: bool) -> Step:
     """A model or a configuration. What is made and not proved is removed."""
     operation, removal = {
         "model": ("create_model", deleted_model(name)),

@@ -13,7 +13,7 @@ from typing import Any
 
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import Fleet, Variant, configured
+from onnxferry.infra.sagemaker.fleet import Fleets, Variant, configured, running, variants_of
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.state import BROKEN, CurrentState
@@ -40,7 +40,7 @@ class ShadowTest:
         return found
 
     @property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> Fleets:
         """What the shadow runs on."""
         return configured(self.variant)
 
@@ -62,13 +62,11 @@ def _on_its_way(state: CurrentState, desired: DesiredState) -> bool:
 
 def shadow_test(state: CurrentState, desired: DesiredState, url: str) -> ShadowTest:
     """The shadow of `desired` beside what serves, whose package is at `url`."""
-    assert state.main and state.variant  # noqa: S101
     config = _config(state, desired)
     proof = desired.config["EndpointConfigName"]
     candidate = Goal(proof, desired.package.url, desired.variant)
-    return ShadowTest(
-        config, Goal(config["EndpointConfigName"], url, state.variant, candidate=candidate)
-    )
+    goal = Goal(config["EndpointConfigName"], url, variants_of(config), candidate=candidate)
+    return ShadowTest(config, goal)
 
 
 def _config(state: CurrentState, desired: DesiredState) -> dict[str, Any]:
@@ -95,10 +93,10 @@ def version(names: Names, shadow: Variant) -> str:
     return names.version_of(shadow["ModelName"])
 
 
-def told(names: Names, serving: Variant, shadow: Variant, count: int) -> str:
+def told(names: Names, serving: Variant, shadow: Variant, counts: Mapping[str, int]) -> str:
     """A shadow that is there, in words."""
     part = f"{percent(serving, shadow):g} % of the requests"
-    runs = Fleet(shadow["InstanceType"], count)
+    runs = running(shadow, counts)
     return f"{version(names, shadow)} gets a copy of {part}, on {runs}"
 
 

@@ -11,7 +11,7 @@ from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import alarms, storage
 from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import COUNT, Variant
+from onnxferry.infra.sagemaker.fleet import COUNT, Variant, Variants, variants_of
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
 from onnxferry.infra.sagemaker.role_policy import is_our_policy
@@ -22,8 +22,8 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`config` serves, or is being created, on `count` instances, beside `shadows` that serve
-    nobody; `pending` is on its way, "" if none."""
+    """`config` serves, or is being created, on `count` instances, `counts` of each variant;
+    shadows' too; `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -35,8 +35,8 @@ class Endpoint:
     stage: str = ""  # of an update, in SageMaker's words
     since: Any = None  # when what is under way began
     deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
-    shadows: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Tagged:
 
 @dataclass(frozen=True)
 class CurrentState:
-    """What SageMaker has of an endpoint: the production variant that serves, and by their names the
+    """What SageMaker has of an endpoint: the production variants that serve, and by their names the
     configurations and models that are ours, older versions' too. `foreign` are others with names
     like ours."""
 
@@ -69,11 +69,19 @@ class CurrentState:
     configs: Mapping[str, Tagged]
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
-    variant: Variant | None = None
+    variant: Variants | None = None
     alarms: Mapping[str, AlarmState] = field(default_factory=dict)
-    variants: tuple[str, ...] = ()  # the names of all production variants that serve
-    shadow: Variant | None = None  # a variant that gets a copy of the requests
     captured: str = ""  # where data capture puts requests and answers (s3://...)
+
+    @property
+    def shadow(self) -> Variant | None:
+        """The variant that gets a copy of the requests."""
+        return next(iter(self.variant.shadows), None) if self.variant else None
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of all production variants that serve."""
+        return tuple(one["VariantName"] for one in self.variant.all) if self.variant else ()
 
     @property
     def version(self) -> str:
@@ -131,17 +139,10 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     models = _listed(clients, names, "list_models", "Model")
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
-    variant = found["ProductionVariants"][0] if found else None
+    variant = variants_of(found) if found else None
     hosted = (_ours(configs), _ours(models), foreign, variant)
-    serving = tuple(one["VariantName"] for one in found["ProductionVariants"]) if found else ()
-    others = (alarms.read(clients, names), serving, *_beside(found or {}))
-    return CurrentState(names, main, candidate, *hosted, *others)
-
-
-def _beside(config: Mapping[str, Any]) -> tuple[Variant | None, str]:
-    """The shadow variant of a configuration, and where its requests are captured."""
-    shadow = next(iter(config.get("ShadowProductionVariants", ())), None)
-    return shadow, config.get("DataCaptureConfig", {}).get("DestinationS3Uri", "")
+    captured = (found or {}).get("DataCaptureConfig", {}).get("DestinationS3Uri", "")
+    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names), captured)
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
@@ -177,13 +178,14 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
     last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    counts = (_count(found, "ProductionVariants"), _count(found, "ShadowProductionVariants"))
-    under_way = (_stage(coming), since, last)
-    return Endpoint(name, arn, state, config, pending, reason, counts[0], *under_way, counts[1])
+    counts = _counts(found, "ProductionVariants")
+    told = (reason, sum(counts.values()), _stage(coming), since, last)
+    counts |= _counts(found, "ShadowProductionVariants")
+    return Endpoint(name, arn, state, config, pending, *told, counts=counts)
 
 
-def _count(found: Mapping[str, Any], variants: str) -> int:
-    return sum(variant.get(COUNT, 0) for variant in found.get(variants, []))
+def _counts(found: Mapping[str, Any], kind: str) -> dict[str, int]:
+    return {one["VariantName"]: one.get(COUNT, 0) for one in found.get(kind, [])}
 
 
 def _stage(coming: Mapping[str, Any]) -> str:
@@ -199,10 +201,10 @@ def described_config(clients: AwsClients, config: str) -> Any:
     return clients.call_if_there(*describe, EndpointConfigName=config) if config else None
 
 
-def served(clients: AwsClients, config: str) -> tuple[str, Variant]:
-    """The package (s3://...) that a configuration serves, and its production variant."""
+def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
+    """The package (s3://...) that a configuration serves, and its production variants."""
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
-    variant = clients.call(*describe, EndpointConfigName=config)["ProductionVariants"][0]
+    variant = variants_of(clients.call(*describe, EndpointConfigName=config))
     return _url_of_model(clients, variant["ModelName"]), variant
 
 

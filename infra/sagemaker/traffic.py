@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.sagemaker import shadow, state
+from onnxferry.infra.sagemaker import metrics, shadow, state
 from onnxferry.infra.sagemaker.captured import CapturedData
 from onnxferry.infra.sagemaker.fleet import Variant
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.state import CurrentState
-from onnxferry.infra.sagemaker.variant_metrics import variant_metrics
 from onnxferry.infra.shadow_traffic import CapturedAnswer, ShadowTraffic, VersionTraffic
 from onnxferry.system.exits import program
 
@@ -42,8 +41,8 @@ def shadow_traffic(
 
     def version(one: Variant, version: str, answers: Iterable[CapturedAnswer]) -> VersionTraffic:
         name, when = one["VariantName"], (since, period.until)
-        metrics = variant_metrics(clients, names.endpoint, name, *when)
-        return VersionTraffic(name, version, tuple(answers), metrics)
+        found = metrics.of_variant(clients, names.endpoint, name, *when)
+        return VersionTraffic(name, version, tuple(answers), found)
 
     live = version(serving, there.version, originals)
     other = version(beside, shadow.version(names, beside), copies)

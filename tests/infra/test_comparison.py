@@ -12,13 +12,8 @@ import pytest
 from onnxferry.infra import comparison, comparison_text
 from onnxferry.infra.compare_command import ShadowLimits
 from onnxferry.infra.comparison import AnswerRules, compare
-from onnxferry.infra.shadow_traffic import (
-    CapturedAnswer,
-    ShadowTraffic,
-    TrafficMetrics,
-    VersionTraffic,
-    paired,
-)
+from onnxferry.infra.request_metrics import RequestMetrics
+from onnxferry.infra.shadow_traffic import CapturedAnswer, ShadowTraffic, VersionTraffic, paired
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.wire import JSON
 
@@ -37,7 +32,7 @@ def label(name: str, score: float = 0.9) -> list[dict[str, Any]]:
 
 
 def traffic(
-    serving: list[CapturedAnswer], shadow: list[CapturedAnswer], *metrics: TrafficMetrics
+    serving: list[CapturedAnswer], shadow: list[CapturedAnswer], *metrics: RequestMetrics
 ) -> ShadowTraffic:
     counted = metrics or (None, None)
     live = VersionTraffic("AllTraffic", "a" * 12, tuple(serving), counted[0])
@@ -151,7 +146,7 @@ def test_payloads_are_shown_only_where_asked_for(capsys: pytest.CaptureFixture[s
 
 
 def test_limits_are_kept_or_told() -> None:
-    slow = (TrafficMetrics(9, 0, 0, 5, 10), TrafficMetrics(9, 1, 0, 5, 30))
+    slow = (RequestMetrics(9, 0, 0, 5, 10), RequestMetrics(9, 1, 0, 5, 30))
     found = compare(traffic([answer(label("A"))], [answer(label("A"))], *slow), LABELS)
     assert found.slower == 3
     assert ShadowLimits(0.5, 3).broken(found) == []

@@ -66,7 +66,7 @@ class MlflowSageMaker(SageMakerCloud):
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, plan.kept(there, to.config)))
         planned = sagemaker_plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, to))
+        return self._noted(checks.checked(planned, to.variant))
 
     def listed(self) -> Sequence[Listed]:
         """What is MLflow's of all that onnxferry made."""

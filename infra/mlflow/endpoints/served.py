@@ -6,15 +6,17 @@ time: where that fails, or the alias does not move, both are put back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from onnxferry.infra.cloud import (
     Bundle,
     EndpointStatus,
     HasConsole,
     HasLogFeed,
+    HasMetrics,
     Listed,
     OnlineEndpoint,
 )
@@ -134,6 +136,10 @@ class ServedRegistry:
         if isinstance(self.endpoint, HasLogFeed):
             return self.endpoint.log_feed(lines, since)
         raise UsageError(f"{self.platform} has no log that can be followed")
+
+    def last_hour(self) -> Mapping[str, Any]:
+        """See HasMetrics."""
+        return self.endpoint.last_hour() if isinstance(self.endpoint, HasMetrics) else {}
 
     def console_url(self) -> str:
         """See HasConsole: the endpoint's page. Raises UsageError where there is none."""

@@ -23,15 +23,17 @@ from werkzeug.serving import make_server
 
 from tests.fakes.aws.alarms import Alarms
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
+from tests.fakes.aws.blue_green import BlueGreen
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.capture import DataCapture
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.hosting import Hosting
-from tests.fakes.aws.invocation_metrics import InvocationMetrics
 from tests.fakes.aws.invocations import Host, Invocations
+from tests.fakes.aws.metrics import Metrics
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
+from tests.fakes.aws.transform_jobs import Account, TransformJobs
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -69,7 +71,10 @@ class AwsServer:
         """An account with nothing in it."""
         moto_api_backend.reset()
         self.hosting = Hosting(self, ACCOUNT, REGION)
-        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say)
+        self.alarms = Alarms(ACCOUNT, REGION)
+        self.blue_green = BlueGreen(self.alarms)
+        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say, self.blue_green)
+        self.endpoints.policies = self.hosting.policies
         self.objects = Objects(lambda: self.s3)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
@@ -77,10 +82,11 @@ class AwsServer:
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         # what answers instead of moto: each with a table of `operations`
-        self.alarms = Alarms(ACCOUNT, REGION)
-        self.capture, self.metrics = DataCapture(self), InvocationMetrics(self)
-        hosting = (self.endpoints, self.hosting)
-        self.parts: tuple[Any, ...] = (*hosting, self.alarms, self.metrics)
+        self.metrics = Metrics()
+        self.capture = DataCapture(self)
+        self.transform_jobs = TransformJobs(_ARN, Account(self, ACCOUNT, REGION))
+        own = (self.endpoints, self.hosting, self.alarms, self.metrics, self.transform_jobs)
+        self.parts: tuple[Any, ...] = own
         self.begin()
 
     def begin(self) -> None:
@@ -206,9 +212,11 @@ class AwsServer:
         moto."""
         asked = call.parameters
         _check_tags(asked.get("Tags", []))
-        for part in self.parts:
-            if handler := part.operations().get(call.operation):
-                return handler(asked)
+        tables = [part.operations() for part in self.parts]
+        for name in (str(call), call.operation):
+            for table in tables:
+                if handler := table.get(name):
+                    return handler(asked)
         if call.operation in ("AddTags", "ListTags", "DeleteTags"):
             return self._tagged(call.operation, asked)
         return None
@@ -224,6 +232,7 @@ class AwsServer:
         known = {
             "model": self.sagemaker._models,
             "endpoint-config": self.sagemaker.endpoint_configs,
+            "transform-job": self.transform_jobs,
         }
         if name not in known[kind]:
             raise validation(f'Could not find {kind} "{arn}".')
@@ -274,8 +283,9 @@ class AwsServer:
         self._temp.cleanup()
 
 
-def _check_tags(tags: list[dict[str, str]]) -> None:
-    """What botocore's model says, and botocore does not check."""
+def _check_tags(given: Any) -> None:
+    """What botocore's model says, and botocore does not check. Some services take a table."""
+    tags = _listed(given)["Tags"] if isinstance(given, dict) else given
     for tag in tags:
         texts = (tag.get("Key", "x"), tag.get("Value", ""))
         if texts[0].lower().startswith("aws:") or not all(map(_TAG.fullmatch, texts)):

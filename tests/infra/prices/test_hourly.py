@@ -33,7 +33,8 @@ def azureml(**keys: Any) -> AzureML:
 def test_sagemaker() -> None:
     found = cost("sagemaker", SageMaker(), "us-east-1", 2)  # 2 x 730 x 0.115
     assert (found.total, found.currency) == ((Decimal("167.900"), Decimal("167.900")), "USD")
-    head, line, rest = found.text()
+    head, hour, line, rest = found.text()
+    assert hour == "  That is 0.230 USD an hour."
     assert head.startswith("Cost a month in us-east-1, 2 x ml.m5.large: 167.90 USD (prices of 2026")
     assert line == "  ml.m5.large: 1,460 hours, at 0.115: 167.90 USD"
     assert "Not counted" in rest

@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,22 @@ def shadowed(aws: AwsServer, bundles: tuple[Bundle, ...], **capture: Any) -> Sag
     made = deploy(bundles[1], rollout={"shadow": 50}, capture=capture)
     made.invoke(Request(b"{}"), 60)  # each second request is copied
     aws.capture.waiting.clear()
-    aws.metrics.measured.clear()
     return made
+
+
+def measured(aws: AwsServer, shadow_ms: float) -> None:
+    """CloudWatch's metrics of six requests, half of which were copied."""
+    now = datetime.now(timezone.utc)
+    for name, fleet in aws.endpoints[NAME].fleets.items():
+        of, times = {"EndpointName": NAME, "VariantName": name}, 3 if fleet.shadow else 6
+        latency = 1000 * (shadow_ms if fleet.shadow else 20.0)
+        aws.metrics.put("Invocations", now, *[1.0] * times, **of)
+        aws.metrics.put("Invocation4XXErrors", now, 1.0, **of)
+        aws.metrics.put("ModelLatency", now, *[latency] * times, **of)
+
+
+def later(made: SageMakerCloud, hours: float = 0.1) -> SageMakerCloud:
+    return replace(made, today=lambda: datetime.now(timezone.utc) + timedelta(hours=hours))
 
 
 def ask(made: SageMakerCloud, times: int = 1) -> None:
@@ -52,8 +67,8 @@ def report(made: SageMakerCloud, limit: int = 1000) -> ComparisonReport:
 
 
 def test_what_is_captured_of_both_is_compared(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
-    made = shadowed(aws, bundles)
-    aws.metrics.latency |= {"shadow": 30_000.0}
+    made = later(shadowed(aws, bundles))
+    measured(aws, 30)
     ask(made, 4)
     made.invoke(Request(b'{"inputs": 1}'), 60)
     made.invoke(Request(b'{"inputs": 1}'), 60)
@@ -68,9 +83,9 @@ def test_what_is_captured_of_both_is_compared(aws: AwsServer, bundles: tuple[Bun
     assert (found.serving.metrics.requests, found.shadow.metrics.requests) == (6, 3)
     assert (found.shadow.metrics.refused, found.shadow.metrics.p95_ms, found.slower) == (1, 30, 1.5)
     assert report(made, limit=1).pairs == 1
-    later = datetime.now(timezone.utc) + timedelta(hours=2)
-    assert made.shadow_traffic(later, 9).shadow.answers == ()
-    assert len(made.shadow_traffic(later - timedelta(hours=4), 9).shadow.answers) == 3
+    after = datetime.now(timezone.utc) + timedelta(hours=2)
+    assert made.shadow_traffic(after, 9).shadow.answers == ()
+    assert len(made.shadow_traffic(after - timedelta(hours=4), 9).shadow.answers) == 3
 
 
 def test_a_file_of_something_else_is_named(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
@@ -186,10 +201,10 @@ def run(*options: str) -> tuple[int, str]:
 def test_on_the_command_line(
     aws: AwsServer, bundles: tuple[Bundle, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, task = shadowed(aws, bundles), str(model(tmp_path / "qa", 30))
+    made, task = later(shadowed(aws, bundles)), str(model(tmp_path / "qa", 30))
     monkeypatch.setattr(sagemaker, "connect", lambda config, name: made)
     monkeypatch.chdir(tmp_path)
-    aws.metrics.latency |= {"shadow": 30_000.0}
+    measured(aws, 30)
     ask(made, 4)
     code, text = run()
     assert (code, "nothing to compare yet" in text) == (1, True)

@@ -1,0 +1,35 @@
+"""What an endpoint's requests of late were like, by what its cloud counts: shared words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RequestMetrics:
+    """Of one hour, or another time: how many `requests` came, how many were refused (answers 4xx)
+    and failed (5xx), and the model's latency in ms; None where that is not known. `waiting` are
+    those in a queue now, None where there is no queue."""
+
+    requests: int
+    refused: int = 0
+    failed: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    waiting: int | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(self._parts())
+
+    def _parts(self) -> Iterator[str]:
+        yield f"{self.requests:,} requests" if self.requests else "no requests"
+        if self.requests:
+            errors = self.refused + self.failed
+            share = f" ({errors / self.requests:.1%})" if errors else ""
+            each = f": {self.refused:,} of 4xx, {self.failed:,} of 5xx" if errors else ""
+            yield f"{errors or 'no'} errors{share}{each}"
+        if self.p50_ms is not None and self.p95_ms is not None:
+            yield f"model latency p50 {self.p50_ms:.4g} ms, p95 {self.p95_ms:.4g} ms"
+        if self.waiting is not None:
+            yield f"{self.waiting:,} waiting"
