@@ -163,8 +163,8 @@ def _followed(jobs: BatchJobs, name: str, asked: BatchRequest) -> JobStatus:
 def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> None:
     from onnxferry.infra.errors import BatchFailed
 
-    jobs.finish(status.name)
     _say(status, asked, form)
+    _finish(jobs, status.name)
     missing = status.total - status.done
     if status.succeeded and not missing:
         return
@@ -174,6 +174,16 @@ def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> 
         f"{status.name} ended as {status.state}, and {missing:,} of {status.total:,} file(s) have"
         f" no answer; {again}{why}"
     )
+
+
+def _finish(jobs: BatchJobs, name: str) -> None:
+    """What that lacks is said, and changes nothing of the job's own end."""
+    from onnxferry.infra.errors import CloudError
+
+    try:
+        jobs.finish(name)
+    except CloudError as e:
+        click.echo(f"note: what the job needed was not taken back: {e}", err=True)
 
 
 def _say(status: JobStatus, asked: BatchRequest, form: str) -> None:

@@ -109,10 +109,10 @@ class Templated(Cloud, Protocol):
     """A cloud whose infrastructure can be had as a template of the cloud's own. All raise
     CloudError."""
 
-    def template(self, package: Package, *, over: bool = False) -> str:
-        """The template's text: what deploying `package` would make, which need not be built yet.
-        Asks the cloud nothing; but to be deployed `over` what is there, it has what shall stay of
-        that."""
+    def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
+        """The template's text, of one of the target's kinds: what deploying `package` would make,
+        which need not be built yet. Asks the cloud nothing; but to be deployed `over` what is
+        there, it has what shall stay of that."""
 
     def plan_template(self, package: Package) -> Plan:
         """Steps that deploy it, previewed by the cloud; no change where all is as it says."""
@@ -126,6 +126,15 @@ class Shadowed(Cloud, Protocol):
         """The newest `limit` answers of the shadow and what the live version answered to the same
         requests, since a time, or since the shadow was made. Only reads. Raises NotFound without
         shadow, and CloudError."""
+
+
+@runtime_checkable
+class TemplatedEndpoint(Templated, Protocol):
+    """One whose template can have the endpoint, too."""
+
+    def plan_template_with(self, bundle: Bundle) -> Plan:
+        """Steps that deploy the template with an endpoint in it that serves `bundle`; from then on
+        only the template changes that endpoint."""
 
 
 class OnlineEndpoint(Cloud, Protocol):

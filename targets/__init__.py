@@ -18,9 +18,9 @@ class Target:
     `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
     are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none.
-    `extra` is what pip installs for it: onnxferry[extra]; `templated`, whether its infrastructure
-    can be had as a template; `shadows`, whether a new version can get a copy of the requests, to be
-    compared.
+    `extra` is what pip installs for it: onnxferry[extra]; `templates`, as what its infrastructure
+    can be had, the cloud's own kind first; `shadows`, whether a new version can get a copy of the
+    requests, to be compared.
     """
 
     layout: str
@@ -29,7 +29,7 @@ class Target:
     connect: str = ""
     jobs: str = ""
     extra: str = ""
-    templated: bool = False
+    templates: tuple[str, ...] = ()
     shadows: bool = False
 
 
@@ -50,12 +50,13 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
 TARGETS = {
     "azureml": _target("azureml", "AzureML", "azure"),
     "container": _target("container"),
-    "functions": replace(_target("functions", "Functions", "azure"), templated=True),
+    "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",)),
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),
     "sagemaker": replace(
         _target("sagemaker", "SageMaker", "aws"),
         jobs="onnxferry.infra.sagemaker.batch.cloud:connect",
+        templates=("cloudformation", "terraform"),
         shadows=True,
     ),
 }
@@ -68,7 +69,12 @@ def clouds() -> list[str]:
 
 def templated() -> list[str]:
     """Those whose infrastructure can be had as a template."""
-    return [name for name, target in TARGETS.items() if target.templated]
+    return [name for name, target in TARGETS.items() if target.templates]
+
+
+def template_kinds() -> list[str]:
+    """All kinds of templates that there are."""
+    return list(dict.fromkeys(kind for target in TARGETS.values() for kind in target.templates))
 
 
 def shadowing() -> list[str]:

@@ -41,12 +41,14 @@ from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
 from onnxferry.infra.sagemaker.traffic import Period, shadow_traffic
 from onnxferry.infra.shadow_traffic import ShadowTraffic
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
@@ -76,7 +78,7 @@ class SageMakerCloud:
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
-        wanted, there = desired(self.names, bundle, key), self._read()
+        wanted, there = desired(self.names, bundle, key), self._own("deploy")
         found = state.read_prerequisites(self.clients, self.names, wanted)
         checks, beside = Checks(self.clients, there), self._shadow(there, wanted)
         stays = plan.kept(there, wanted.config["EndpointConfigName"], beside)
@@ -99,7 +101,7 @@ class SageMakerCloud:
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
-        there = self._read()
+        there = self._own("rollback")
         config = plan.to_go_back_to(there)
         url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
@@ -109,7 +111,7 @@ class SageMakerCloud:
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
-        there = self._read()
+        there = self._own("delete")
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
@@ -132,7 +134,7 @@ class SageMakerCloud:
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
-        there = self._read()
+        there = self._own("delete --unproved")
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used, self._without_shadow(there))
@@ -144,6 +146,25 @@ class SageMakerCloud:
             return None
         config = plan.to_go_back_to(there)
         return Goal(config, *state.served(self.clients, config))
+
+    def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
+        """See Templated."""
+        return self._template.text(package, kind, over=over)
+
+    def plan_template(self, package: Package) -> Plan:
+        """See Templated."""
+        return self._noted(self._template.plan(package))
+
+    def plan_template_with(self, bundle: Bundle) -> Plan:
+        """See TemplatedEndpoint."""
+        return self._noted(self._template.plan_with(bundle))
+
+    @property
+    def _template(self) -> EndpointTemplate:
+        limit, quiet = self.settings.wait_minutes * 60, lambda text: None
+        waiting = partial(wait, limit=limit, progress=quiet, clock=self.clock)
+        given = (self.clients, self.settings, self.endpoint, lambda: self.names)
+        return EndpointTemplate(*given, waiting)
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -215,6 +236,8 @@ class SageMakerCloud:
             details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
+        if whose := owner(main.tags):
+            details["template"] = whose
         if self.clients.notes:
             details["not known"] = "; ".join(self.clients.notes)
         url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
@@ -279,6 +302,12 @@ class SageMakerCloud:
     @property
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients)
+
+    def _own(self, purpose: str) -> CurrentState:
+        """What is there, where no template has the endpoint."""
+        there = self._read()
+        refuse_templated(there, purpose)
+        return there
 
     def _read(self) -> CurrentState:
         return state.read(self.clients, self.names)

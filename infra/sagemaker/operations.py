@@ -23,6 +23,7 @@ from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS
 from onnxferry.infra.sagemaker.scaling.operations import ScalingOperations
 from onnxferry.infra.sagemaker.scaling.refusals import refused_scaling
 from onnxferry.infra.sagemaker.smoke import Send, SmokeTest
+from onnxferry.infra.sagemaker.stack_operations import StackOperations
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.system.exits import program
@@ -31,7 +32,7 @@ _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_con
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(AlarmOperations, BatchOperations, ScalingOperations):
+class Operations(AlarmOperations, BatchOperations, ScalingOperations, StackOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
 from onnxferry.infra.sagemaker import alarms, capture, rollout, shadow
-from onnxferry.infra.sagemaker.desired import DesiredState
+from onnxferry.infra.sagemaker.desired import DesiredState, Upload
 from onnxferry.infra.sagemaker.fleet import Variant
 from onnxferry.infra.sagemaker.guardrails import UNGUARDED, Guardrails, guardrails
 from onnxferry.infra.sagemaker.names import Names
@@ -47,7 +47,7 @@ def deploy(
     foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
     steps = (
         *foundation,
-        made(found.package, "package", package.url, "put_package", asdict(package)),
+        package_step(package, found),
         role(names, desired.role, found),
         hosted("model", model, desired.model, model in state.models),
         hosted(_CONFIG, config, desired.config, config in state.configs),
@@ -135,6 +135,11 @@ def role(names: Names, wanted: Mapping[str, Any] | None, found: Prerequisites) -
     if wanted["policy"]["PolicyName"] in (found.policies or ()):
         there = "same"
     return made(there, "role", names.role, "make_role", wanted)
+
+
+def package_step(package: Upload, found: Prerequisites) -> Step:
+    """The package in its bucket."""
+    return made(found.package, "package", package.url, "put_package", asdict(package))
 
 
 def made(there: str, resource: str, name: str, operation: str, request: Mapping[str, Any]) -> Step:

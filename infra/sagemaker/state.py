@@ -12,7 +12,15 @@ from onnxferry.infra.sagemaker import alarms, storage
 from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import COUNT, Variant, Variants, variants_of
-from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
+from onnxferry.infra.sagemaker.names import (
+    ENDPOINT_TAG,
+    HISTORY_TAG,
+    TEMPLATE_TAG,
+    VERSION_TAG,
+    Names,
+    log_group,
+    values_of,
+)
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
 from onnxferry.infra.sagemaker.role_policy import is_our_policy
 
@@ -85,8 +93,12 @@ class CurrentState:
 
     @property
     def version(self) -> str:
-        """The version that serves, or is being created; "" if none."""
-        return self.names.version_of(self.main.config) if self.main else ""
+        """The version that serves, or is being created; "" if none. A template's configuration is
+        not named by it."""
+        if self.main is None:
+            return ""
+        named = self.names.version_of(self.main.config)
+        return named or self.main.tags.get(VERSION_TAG, "").replace("unknown", "")
 
     @property
     def replaced(self) -> str:
@@ -124,12 +136,14 @@ class Prerequisites:
 @dataclass(frozen=True)
 class OwnedResources:
     """What else deploying made: packages, log groups, and whether the role; and folders of packages
-    `unmarked`, which an earlier release may have made."""
+    `unmarked`, which an earlier release may have made. `template` is the tag of the template whose
+    the role or the endpoint is, "" for none."""
 
     packages: tuple[Packages, ...]
     logs: tuple[str, ...]
     role: bool
     unmarked: tuple[str, ...] = ()
+    template: str = ""
 
 
 def read(clients: AwsClients, names: Names) -> CurrentState:
@@ -147,8 +161,7 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
     """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
-    made = desired.role and has_role(clients, names)
-    policies = role_policies(clients, names)[0] if made else None
+    policies = _policies(clients, names, desired)
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
         return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.folder))
@@ -157,15 +170,26 @@ def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState)
     return Prerequisites(bucket, stored, policies, found)
 
 
+def _policies(clients: AwsClients, names: Names, desired: DesiredState) -> tuple[str, ...] | None:
+    """Those of the role that we make. A template's role is what that says."""
+    found = role_tags(clients, names) if desired.role else None
+    if desired.role and found and TEMPLATE_TAG in found:
+        return (desired.role["policy"]["PolicyName"],)
+    return None if found is None else role_policies(clients, names)[0]
+
+
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
     """Packages are looked for where they are put now, and where the models say."""
     names = state.names
     own = {(names.bucket, folder) for folder in (names.folder, *names.package_folders)}
     places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
     found = [packages(clients, names, *place) for place in sorted(own.union(filter(None, places)))]
-    role = not names.settings.role and has_role(clients, names)
-    unmarked = storage.unmarked(clients, names)
-    return OwnedResources(tuple(found), _log_groups(clients, names), role, unmarked)
+    role = None if names.settings.role else role_tags(clients, names)
+    template = (role or {}).get(TEMPLATE_TAG, "")
+    made = role is not None and not template
+    main = state.main.tags.get(TEMPLATE_TAG, "") if state.main else ""
+    logs, unmarked = _log_groups(clients, names), storage.unmarked(clients, names)
+    return OwnedResources(tuple(found), logs, made, unmarked, main or template)
 
 
 def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
@@ -210,14 +234,21 @@ def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
 
 def has_role(clients: AwsClients, names: Names) -> bool:
     """Whether the role that we make is there. Raises NameTaken when it is not ours."""
+    return role_tags(clients, names) is not None
+
+
+def role_tags(clients: AwsClients, names: Names) -> Mapping[str, str] | None:
+    """The tags of the role that we make; None where it is not there. Raises NameTaken when it is
+    not ours."""
     role = names.role
     found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
-    if found and values_of(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.made:
+    tags = values_of(found["Role"].get("Tags", [])) if found else {}
+    if found and tags.get(ENDPOINT_TAG) != names.made:
         raise NameTaken(
             f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
             " role to use, or choose another endpoint name with --name"
         )
-    return found is not None
+    return tags if found else None
 
 
 def role_policies(clients: AwsClients, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -33,6 +33,8 @@ from tests.fakes.aws.invocations import Host, Invocations
 from tests.fakes.aws.metrics import Metrics
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
+from tests.fakes.aws.stack_resources import Services
+from tests.fakes.aws.stacks import Stacks
 from tests.fakes.aws.transform_jobs import Account, TransformJobs
 
 ACCOUNT = "123456789012"
@@ -81,6 +83,7 @@ class AwsServer:
         self.unknown_role = 0
         self.authorizer = Authorizer(ACCOUNT, REGION)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
+        self.stacks = Stacks(Services(self.by_itself, self.url, REGION), ACCOUNT, REGION)
         # what answers instead of moto: each with a table of `operations`
         self.metrics = Metrics()
         self.capture = DataCapture(self)
@@ -153,6 +156,22 @@ class AwsServer:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """WSGI."""
+        return self._serve(environ, start_response, self._troubled)
+
+    def by_itself(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """WSGI, for what AWS does on its caller's behalf: no client sees it, or troubles it."""
+        return self._serve(environ, start_response, self._answer)
+
+    def _troubled(self, call: Call, environ: dict[str, Any]) -> Answer:
+        self.calls.append(call)
+        return self.faults.around(call, lambda c: self._answer(c, environ))
+
+    def _serve(
+        self,
+        environ: dict[str, Any],
+        start_response: Callable[..., Any],
+        act: Callable[[Call, dict[str, Any]], Answer],
+    ) -> Any:
         length = environ.get("CONTENT_LENGTH")
         body = environ["wsgi.input"].read(int(length)) if length else b""
         environ["wsgi.input"] = io.BytesIO(body)
@@ -160,8 +179,7 @@ class AwsServer:
         try:
             with self._lock:
                 call = recognise(len(self.calls), environ, headers, body)
-                self.calls.append(call)
-                found = self.faults.around(call, lambda c: self._answer(c, environ))
+                found = act(call, environ)
         except Dropped as e:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError from e
@@ -180,8 +198,8 @@ class AwsServer:
             self.authorizer.check(call)
             if call.operation in self.refusals:
                 raise self.refusals[call.operation]
-            if call.service == "sagemaker-runtime":
-                return self.invocations.answer(call)
+            if whole := self._whole.get(call.service):
+                return whole(call)
             if call.service in _OWN and (own := self._own(call)) is not None:
                 return answer(own)
         except Refusal as e:
@@ -190,6 +208,11 @@ class AwsServer:
             self.invocations.queue.tick()
             return self.objects.answer(call, lambda: self._pass_on(call, environ))
         return self._pass_on(call, environ)
+
+    @property
+    def _whole(self) -> Mapping[str, Callable[[Call], Answer]]:
+        """The services that this layer answers alone."""
+        return {"sagemaker-runtime": self.invocations.answer, "cloudformation": self.stacks.answer}
 
     def _pass_on(self, call: Call, environ: dict[str, Any]) -> Answer:
         said: list[Any] = []

@@ -139,6 +139,19 @@ def test_a_roll_back_that_was_interrupted_goes_on_to_what_serves(
     assert cloud().status().version == bundles[1].version
 
 
+def test_autoscaling_of_what_serves_stays_when_a_shadow_comes_and_goes(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    scaling = {"max": 3, "target": 100.0}
+    deploy(bundles[0], scaling=scaling)
+    made = deploy(bundles[1], scaling=scaling, **SHADOWED)
+    assert made.plan_deploy(bundles[1]).changes == ()
+    planned = made.plan_delete_unproved()
+    assert not [step for step in planned.steps if step.resource == "autoscaling"]
+    apply(planned, made)
+    assert cloud(scaling=scaling).plan_deploy(bundles[0]).changes == ()
+
+
 def test_the_first_version_takes_all_requests_and_no_version_is_a_shadow_of_itself(
     aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
