@@ -25,6 +25,7 @@ from onnxferry.infra.sagemaker import (
     metrics,
     plan,
     scaling,
+    serverless,
     shadow,
     state,
     storage,
@@ -88,9 +89,10 @@ class SageMakerCloud:
         planned = checks.checked(planned, goal.variant)
         if beside is None:
             planned = checks.guarded(planned, goal.variant, wanted.watched)
+        fits = serverless.checked(planned, self.names, bundle.package)
         variants = (beside or wanted).config["ProductionVariants"]
         change = scaling.change(self.clients, there, variants)
-        return self._noted(scaling.deployed(planned, change, bundle.package))
+        return self._noted(scaling.deployed(fits, change, bundle.package))
 
     def _shadow(self, there: CurrentState, wanted: DesiredState) -> ShadowTest | None:
         """What is wanted as a shadow beside what serves; None where it is to serve."""
@@ -119,7 +121,9 @@ class SageMakerCloud:
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
         planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
-        return self._noted(scaling.deleted(planned, self.clients, self.names))
+        if not there.templated:
+            planned = scaling.deleted(planned, self.clients, self.names)
+        return self._noted(planned)
 
     def _busy(self) -> list[str]:
         """The batch jobs that are at work."""
