@@ -4,6 +4,7 @@ here deletes them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from onnxferry.infra.sagemaker.names import Names
@@ -47,22 +48,28 @@ def write_place(names: Names) -> str:
     return f"arn:{names.partition}:s3:::{destination(names).removeprefix('s3://')}/*"
 
 
-def notes(names: Names) -> tuple[str, ...]:
+def notes(names: Names) -> Iterator[str]:
     """What is said of it in a plan."""
     given = names.settings.capture
     if given is None:
-        return ()
+        return
     where, part = f"{destination(names)}/{names.endpoint}/", f"{given.percent} % of the requests"
-    if given.redact:
-        return (f"The answers to {part}, without the requests, are kept as they are in {where}",)
     advice = "sagemaker.capture.redact = true keeps the answers alone"
-    return (f"{part} and their answers are kept as they are in {where} ({advice}).",)
+    if given.redact:
+        yield f"The answers to {part}, without the requests, are kept as they are in {where}."
+    else:
+        yield f"{part} and their answers are kept as they are in {where} ({advice})."
+    if names.settings.role:
+        yield (
+            f"The role {names.settings.role} needs s3:PutObject on {write_place(names)}: SageMaker"
+            " puts what is captured there with it."
+        )
 
 
-def kept(where: str, endpoint: str) -> tuple[str, ...]:
+def kept(where: str, names: Names) -> tuple[str, ...]:
     """What is said of captured data at `where` when the endpoint is deleted."""
     if not where:
         return ()
-    folder = f"{where}/{endpoint}/"
-    remove = f"aws s3 rm --recursive {folder}"
+    folder, candidate = f"{where}/{names.endpoint}/", f"{where}/{names.candidate}/"
+    remove = f"aws s3 rm --recursive {folder}, and the same with {candidate}"
     return (f"What was captured in {folder} stays: it is yours (to delete it: {remove}).",)

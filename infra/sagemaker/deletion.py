@@ -45,7 +45,7 @@ def delete(
     gone = deleted_alarms(state, ())
     steps = (*endpoints, *stack, *gone, *_hosted(state, owned, hosting), *logs, *role, *last)
     stay = (f"{name} stays: {by} uses it." for name, by in sorted(used.items()))
-    captured = capture.kept(state.captured, names.endpoint)
+    captured = capture.kept(state.captured, names)
     notes = (*stay, *_kept(names, owned, policies[1]), *captured)
     summary = Summary(names.place, minutes=(1, 5), notes=notes)
     return Plan(TARGET, "delete", names.endpoint, steps, summary)

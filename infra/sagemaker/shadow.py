@@ -13,10 +13,18 @@ from typing import Any
 
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import Fleets, Variant, configured, running, variants_of
+from onnxferry.infra.sagemaker.fleet import (
+    Fleets,
+    Variant,
+    Variants,
+    configured,
+    running,
+    variants_of,
+)
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.state import BROKEN, CurrentState
+from onnxferry.system.errors import UsageError
 
 _SAME = ("ModelName", "InstanceType")  # what two versions differ by
 
@@ -46,13 +54,29 @@ class ShadowTest:
 
 
 def is_wanted(state: CurrentState, desired: DesiredState) -> bool:
-    """Whether what is desired comes as a shadow: something else serves that has proved itself."""
+    """Whether what is desired comes as a shadow: something else serves that has proved itself.
+    Raises UsageError where that can have none."""
     main, serving = state.main, state.variant
     if not state.names.settings.rollout.shadow or main is None or serving is None:
         return False
     if not main.history or main.state in {*BROKEN, "Deleting"} or _on_its_way(state, desired):
         return False
-    return any(serving.get(key) != desired.variant.get(key) for key in _SAME)
+    if all(serving.get(key) == desired.variant.get(key) for key in _SAME):
+        return False
+    _refuse_others(state.names, serving)
+    return True
+
+
+def _refuse_others(names: Names, serving: Variants) -> None:
+    """Raise UsageError where what serves can have no shadow."""
+    if serving.mode == "realtime" and len(serving.all) == 1:
+        return
+    what = f"{len(serving.all)} production variants" if serving.mode == "realtime" else serving.mode
+    raise UsageError(
+        f"AWS {names.region}, endpoint {names.endpoint}: SageMaker has a shadow beside one"
+        f" production variant on instances, and what serves is {what}. Deploy with --set"
+        " rollout.shadow=0, which puts the new version live; the next one can be its shadow"
+    )
 
 
 def _on_its_way(state: CurrentState, desired: DesiredState) -> bool:

@@ -13,6 +13,7 @@ from onnxferry.infra.errors import CloudError
 from onnxferry.infra.plan import Action
 from onnxferry.infra.plan_text import plan_text
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
+from onnxferry.system.errors import UsageError
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.endpoints import Trouble
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
@@ -179,3 +180,25 @@ def test_a_shadow_that_does_not_come_up_is_taken_back(
     aws.endpoints.trouble.clear()
     apply(made.plan_deploy(bundles[1]), made)
     assert made.status().details["shadow"]
+
+
+@pytest.mark.parametrize(
+    ("serving", "says"),
+    [
+        ({"mode": "serverless"}, "what serves is serverless"),
+        ({"variants": {"b": {}}}, "what serves is 2 production variants"),
+    ],
+)
+def test_what_can_have_no_shadow_is_told(
+    aws: AwsServer, bundles: tuple[Bundle, ...], serving: dict[str, Any], says: str
+) -> None:
+    deploy(bundles[0], serving=serving)
+    with pytest.raises(UsageError, match=says):
+        cloud(**SHADOWED).plan_deploy(bundles[1])
+
+
+def test_a_given_role_is_told_what_it_needs(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/mine"
+    planned = cloud(capture={}, role=role).plan_deploy(bundles[0])
+    needs = f"needs s3:PutObject on arn:aws:s3:::{CAPTURED.removeprefix('s3://')}/*"
+    assert any(needs in note for note in planned.summary.notes)
