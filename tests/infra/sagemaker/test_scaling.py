@@ -11,7 +11,7 @@ import pytest
 
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.errors import NameTaken, QuotaExceeded, Refused
+from onnxferry.infra.errors import NameTaken, NotAllowed, QuotaExceeded, Refused
 from onnxferry.infra.plan import Action, Plan, Step
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.scripts.rehearse import record
@@ -431,6 +431,17 @@ def test_a_quota_below_the_most_instances_is_told(
     said = "cannot reach its most instances: ml.m5.large for endpoint usage: 3 are allowed"
     assert any(said in note and "this needs 5 at a time" in note for note in notes)
     assert not any("cannot reach" in note for note in made.plan_deploy(bundles[0]).summary.notes)
+
+
+def test_what_may_not_be_looked_at_is_not_registered_blindly(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    deploy(bundles[0])
+    aws.refusals["DescribeScalableTargets"] = Refusal("AccessDeniedException", "no", 403)
+    with pytest.raises(NotAllowed, match="application-autoscaling:DescribeScalableTargets"):
+        cloud(scaling=SCALING).plan_deploy(bundles[0])
+    (note,) = cloud().plan_deploy(bundles[0]).summary.notes
+    assert note.startswith("whether others autoscale the endpoint")
 
 
 def test_the_names_of_two_endpoints_are_not_mixed(
