@@ -93,8 +93,7 @@ def test_it_is_registered_after_the_proof_and_before_the_history(
     ("changes", "operation"),
     [
         ({"max": 6}, "RegisterScalableTarget"),
-        ({"target": 70}, "PutScalingPolicy"),
-        ({"scale_in_seconds": 600}, "PutScalingPolicy"),
+        ({"target": 70, "scale_in_seconds": 600}, "PutScalingPolicy"),
         ({"schedule": [{"at": "cron(0 7 ? * MON-FRI *)", "min": 2}]}, "PutScheduledAction"),
     ],
 )
@@ -368,7 +367,6 @@ def target(made: SageMakerCloud, bundle: Bundle) -> float:
     [
         ({}, 3000),  # 2 CPUs x 50 a second x 60 s, halved
         ({"instance_type": "ml.c5.2xlarge"}, 12000),
-        ({"environment": {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}}, 3000),
         ({"serving": {"mode": "async"}}, 15000),  # what it answers in 150 s
     ],
 )
