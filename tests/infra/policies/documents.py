@@ -84,7 +84,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     rf"arn:aws:iam::{ACCOUNT}:role/aws-service-role/.*": (
         "LinkedRole",
         "arn:aws:iam::ACCOUNT:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
-        "/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+        "/*",
     ),
     rf"{_PLACE}alarm:onnxferry-{NAME}-.*": (
         "Alarms",
