@@ -68,7 +68,7 @@ def followed(made: TransformJobs, plan: Plan, asked: BatchRequest = ASKED) -> Jo
     name = plan.steps[-1].name
     while (status := made.job(name, asked)).running:
         pass
-    made.finish()
+    made.finish(asked)
     return status
 
 
@@ -76,7 +76,7 @@ def run(bundle: Bundle, asked: BatchRequest = ASKED, **settings: Any) -> JobStat
     made, plan = begin(bundle, asked, **settings)
     if plan.steps:
         return followed(made, plan, asked)
-    made.finish()
+    made.finish(asked)
     done = len(made.dataset(asked).done)
     return JobStatus("", "nothing was missing", running=False, done=done, total=done)
 
@@ -126,6 +126,20 @@ def test_the_role_may_read_the_input_and_write_the_output_for_the_time_of_the_jo
     assert resources[f"arn:aws:s3:::{DATA}"] == ["s3:ListBucket"]
     assert f"arn:aws:s3:::{DATA}/*" not in resources
     followed(made, plan)
+    assert not [name for name in aws.roles[made.names.role].policies if "batch" in name]
+
+
+def test_rights_of_jobs_that_nobody_followed_go_with_the_next(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    put(aws, {"a.jsonl": GOOD})
+    made, _ = begin(bundles[0])
+    other = BatchRequest(ASKED.input, f"s3://{DATA}/other/", ASKED.instance_type)
+    begin(bundles[0], other)
+    given = [name for name in aws.roles[made.names.role].policies if "batch" in name]
+    assert len(given) == 2  # the first job is at work
+    aws.transform_jobs.finish()
+    assert run(bundles[0], BatchRequest(ASKED.input, f"s3://{DATA}/third/")).succeeded
     assert not [name for name in aws.roles[made.names.role].policies if "batch" in name]
 
 
