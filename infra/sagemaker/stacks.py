@@ -50,8 +50,8 @@ class TemplateStack:
 
     @property
     def made(self) -> bool:
-        """Whether it has resources, and can be updated."""
-        return self.state not in (REVIEWED, *DEAD)
+        """Whether it has resources, and can be updated, once nothing is under way."""
+        return self.state not in (REVIEWED, "DELETE_IN_PROGRESS", *DEAD)
 
 
 @dataclass(frozen=True)
