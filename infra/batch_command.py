@@ -88,6 +88,8 @@ def batch(yes: bool, force: bool, cancel: bool, wait: bool, form: str, **flags: 
         done, total = len(dataset.done), len(dataset.files)
         none = JobStatus("", "nothing was missing", running=False, done=done, total=total)
         _say(jobs.job(name, asked) if name else none, asked, form)
+        if not name:  # a run that ended early may have left it
+            _finish(jobs)
 
 
 def _bundle(given: CommandOptions) -> Bundle:
@@ -164,24 +166,23 @@ def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> 
     from onnxferry.infra.errors import BatchFailed
 
     _say(status, asked, form)
-    _finish(jobs, status.name)
+    _finish(jobs)
     missing = status.total - status.done
     if status.succeeded and not missing:
         return
-    why = f": {status.reason}" if status.reason else ""
-    again = "the same command again does what is missing"
+    why = f"\n{status.reason}" if status.reason else ""
     raise BatchFailed(
         f"{status.name} ended as {status.state}, and {missing:,} of {status.total:,} file(s) have"
-        f" no answer; {again}{why}"
+        f" no answer. The same command again does what is missing.{why}"
     )
 
 
-def _finish(jobs: BatchJobs, name: str) -> None:
+def _finish(jobs: BatchJobs) -> None:
     """What that lacks is said, and changes nothing of the job's own end."""
     from onnxferry.infra.errors import CloudError
 
     try:
-        jobs.finish(name)
+        jobs.finish()
     except CloudError as e:
         click.echo(f"note: what the job needed was not taken back: {e}", err=True)
 

@@ -25,6 +25,7 @@ from onnxferry.infra.sagemaker import (
     metrics,
     plan,
     scaling,
+    serverless,
     state,
     storage,
 )
@@ -79,8 +80,9 @@ class SageMakerCloud:
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
         guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        fits = serverless.checked(guarded, self.names, bundle.package)
         change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(guarded, change, bundle.package))
+        return self._noted(scaling.deployed(fits, change, bundle.package))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -185,8 +187,8 @@ class SageMakerCloud:
         """See AsyncEndpoint."""
         asking = replace(self.clock, interval=1.0)
         waiting = partial(wait, limit=timeout, progress=lambda text: None, clock=asking)
-        place, mark = async_inference.requests(self.names), self.names.mark()
-        requests = AsyncRequests(self.clients, self.endpoint, place, mark, waiting)
+        about = (async_inference.own(self.names), self.names.mark(), waiting)
+        requests = AsyncRequests(self.clients, self.endpoint, *about)
         with asked_otherwise("it answers at once: ask it without --async"):
             reply = requests.ask(source, request, timeout)
         return replace(reply, served_by=self._version())

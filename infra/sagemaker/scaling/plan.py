@@ -5,7 +5,7 @@ answered the golden request. Steps of autoscaling are put into a plan that is ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken
 from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.sagemaker import quota
+from onnxferry.infra.sagemaker.fleet import Fleet, added
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.scaling.capacity import Target, target
 from onnxferry.infra.sagemaker.scaling.difference import differs, spare
@@ -38,6 +40,7 @@ _NOT_KNOWN = (
     "whether others autoscale the endpoint, so that its instance type cannot be changed, is not"
     " known"
 )
+_OFF = "Nothing is autoscaled while the instances are replaced; their number stays as it is then."
 Variants = Sequence[Request]
 
 
@@ -50,6 +53,7 @@ class Change:
     found: tuple[FoundScaling, ...]
     before: Variants
     after: Variants
+    clients: AwsClients
 
     def kept(self, one: FoundScaling) -> bool:
         """Whether SageMaker changes the endpoint while `one` is registered: its variant stays, on
@@ -73,7 +77,7 @@ def change(clients: AwsClients, state: CurrentState, after: Variants) -> Change:
     found = ask() if names.settings.scaling else clients.if_allowed(ask, _NOT_KNOWN)
     config = described_config(clients, main.config) if main and found else None
     before = config["ProductionVariants"] if config else ()
-    return Change(names, found or (), before, after)
+    return Change(names, found or (), before, after, clients)
 
 
 def deployed(plan: Plan, change: Change, package: Package) -> Plan:
@@ -84,7 +88,8 @@ def deployed(plan: Plan, change: Change, package: Package) -> Plan:
     variants = change.after if names.settings.scaling else ()
     targets = [target(names.settings, v, package, change.registered(v)) for v in variants]
     new = [wanted(names, v, found.value) for v, found in zip(variants, targets, strict=True)]
-    return _noted(_woven(plan, change, new), map(_note, new, targets))
+    woven = _woven(plan, change, new)
+    return _noted(woven, (*map(_note, new, targets), _unreachable(woven, change)))
 
 
 def rolled_back(plan: Plan, change: Change) -> Plan:
@@ -123,29 +128,38 @@ def _woven(plan: Plan, change: Change, new: Sequence[ScaledVariant]) -> Plan:
     gone = [one for one in change.found if changes and (goes or not change.kept(one))]
     if not goes:
         refuse_others(names, gone)
-    before = [_removed(names, one.settings, back=not goes) for one in gone if one.ours]
+    again = {one.settings.resource for one in gone if one.ours} & {one.resource for one in new}
+    before = [
+        _removed(names, one.settings, back=not goes, again=one.settings.resource in again)
+        for one in gone
+        if one.ours
+    ]
     live = {one.settings.resource: one for one in change.found if one not in gone}
-    after = list(_after(names, new, live, checked=bool(changes)))
+    after = list(_after(names, new, live, again if changes else None))
     first, last = (changes[0] if changes else 0), _last(plan, names)
     placed = (*plan.steps[:first], *before, *plan.steps[first:last], *after, *plan.steps[last:])
-    return replace(plan, steps=placed)
+    return _noted(replace(plan, steps=placed), (_OFF if again else "",))
 
 
 def _after(
-    names: Names, new: Iterable[ScaledVariant], live: Mapping[str, FoundScaling], *, checked: bool
+    names: Names,
+    new: Iterable[ScaledVariant],
+    live: Mapping[str, FoundScaling],
+    again: Collection[str] | None,
 ) -> Iterator[Step]:
-    """What is registered, changed, and taken away. What is as it should be is looked at again
-    where the endpoint was changed: AWS deregisters an endpoint that had to be made anew."""
+    """What is registered, changed, and taken away, with the resources `again` that were
+    deregistered before; None where the endpoint is not changed. Else what is as it should be is
+    looked at again: AWS deregisters an endpoint that had to be made anew."""
     for one in new:
         there = live.get(one.resource)
         if there is None:
-            made = _put(Action.CREATE, one)
+            made = _put(Action.UPDATE if one.resource in (again or ()) else Action.CREATE, one)
             yield replace(made, removal=_removed(names, one), proves=True)
         elif not there.ours:
             raise NameTaken(taken(names, there))
         elif differs(there.settings, one):
             yield _put(Action.UPDATE, one, there.settings)
-        elif checked:
+        elif again is not None:
             yield _put(Action.CHECK, one, operation="keep_scaling")
         else:
             yield Step(Action.REUSE, KIND, one.resource)
@@ -153,6 +167,18 @@ def _after(
     spare = [one for one in live.values() if one.ours and one.settings.resource not in kept]
     refuse_others(names, spare, foreign=False)
     yield from (_removed(names, one.settings) for one in spare)
+
+
+def _unreachable(plan: Plan, change: Change) -> str:
+    """What is said where the quota has not the most instances that are asked for now."""
+    scaling, changes = change.names.settings.scaling, plan.changes
+    if scaling is None or not any(step.operation == "put_scaling" for step in changes):
+        return ""
+    on_instances = (v["InstanceType"] for v in change.after if "InstanceType" in v)
+    fleets = added(Fleet(kind, scaling.max) for kind in on_instances)
+    ask = partial(quota.shortage, change.clients, change.names, fleets)
+    lacking = change.clients.if_allowed(ask, "whether the quota has scaling.max is not known")
+    return f"Autoscaling cannot reach its most instances: {lacking}." if lacking else ""
 
 
 def _put(
@@ -163,11 +189,13 @@ def _put(
     return Step(action, KIND, one.resource, operation or "put_scaling", what)
 
 
-def _removed(names: Names, one: ScaledVariant, *, back: bool = False) -> Step:
-    """Deregister a variant; put `back` as it was where what follows fails."""
+def _removed(names: Names, one: ScaledVariant, *, back: bool = False, again: bool = False) -> Step:
+    """Deregister a variant, until it is registered `again`; put `back` as it was where what follows
+    fails."""
     alarms = [own_name(names, "backlog")] if any(map(is_step, one.policies)) else []
     request = {"resource": one.resource, "dimension": one.dimension, "alarms": alarms}
-    step = Step(Action.DELETE, KIND, one.resource, "remove_scaling", request)
+    action = Action.UPDATE if again else Action.DELETE
+    step = Step(action, KIND, one.resource, "remove_scaling", request)
     return replace(step, restore=_put(Action.UPDATE, one)) if back else step
 
 

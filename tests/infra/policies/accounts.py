@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,9 @@ from unittest import mock
 
 import boto3
 
+from onnxferry.infra.sagemaker.batch import cloud as batch_cloud
 from onnxferry.infra.waiting import Clock
+from tests import tiny
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
 from tests.fakes.aws.in_process import attach
 from tests.fakes.azure import AzureFake
@@ -93,6 +96,8 @@ def sagemaker_given(models: Models, *, role: bool = True) -> Iterator[Account]:
         iam, named = client("iam"), {"RoleName": ROLE.rpartition("/")[2]}
         iam.create_role(**named, AssumeRolePolicyDocument="{}")
         iam.put_role_policy(**named, PolicyName="serve", PolicyDocument=ALLOW)
+        puts = ALLOW.replace("GetObject", "PutObject")
+        iam.put_role_policy(**named, PolicyName="batch", PolicyDocument=puts)
         yield Account(line, aws.authorizer, _Others(aws, line, THEIRS, "models").before)
 
 
@@ -185,6 +190,9 @@ def _line(target: str, settings: Mapping[str, Any], models: Models) -> Iterator[
         connect = functools.partial(room.connect, clock=_quick())
         stack.enter_context(mock.patch.object(room, "connect", connect))
         stack.enter_context(mock.patch("onnxferry.scripts.package.package", line.package))
+        if target == "sagemaker":
+            jobs = functools.partial(batch_cloud.connect, clock=_quick())
+            stack.enter_context(mock.patch.object(batch_cloud, "connect", jobs))
         yield line
 
 
@@ -201,8 +209,8 @@ def _quick() -> Clock:
 
 @dataclass(frozen=True)
 class _Others:
-    """What others do meanwhile: they have an endpoint when all are listed, and an upload of theirs
-    was cut off when it is deleted. They have all permissions."""
+    """What happens meanwhile: an alarm fires, others have an endpoint when all are listed, and an
+    upload of theirs was cut off when it is deleted. They have all permissions."""
 
     aws: AwsServer
     line: CommandLine
@@ -213,14 +221,30 @@ class _Others:
         other, there = replace(self.line, name="other"), "other" in self.aws.endpoints
         authorizer = self.aws.authorizer
         authorizer.allows = lambda permission: True
+        self.aws.blue_green.at = {1: self._fire} if "earlier" in command.says else {}
         if command.name == "list" and not there:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:
             other(replace(command, model="a"))
+        if command.name == "batch":
+            self._data(fails=1 in command.codes)
         for golden in self._golden() if command.name == "delete" else ():
             key = golden.replace("golden.json", "model.tar.gz")
             facts: Any = (self.bucket, key, {}, "STANDARD", [], None, None, None)
             self.aws.s3.create_multipart_upload(*facts)
+
+    def _fire(self) -> None:
+        """An alarm of the version that is coming goes off."""
+        coming = self.aws.endpoints[NAME].pending
+        self.aws.alarms.fire(f"onnxferry-{coming}-errors-AllTraffic")
+
+    def _data(self, *, fails: bool) -> None:
+        """A bucket with what is to be scored; one file makes the container fail."""
+        if "data" not in self.aws.s3.buckets:
+            self.aws.s3.create_bucket("data", REGION)
+        text = json.dumps({"inputs": tiny.QUESTION}).encode() + b"\n"
+        self.aws.s3.put_object("data", "in/a.jsonl", text)
+        self.aws.transform_jobs.trouble = {"a.jsonl": 500} if fails else {}
 
     def _golden(self) -> list[str]:
         mine = f"{self.prefix}/{NAME}/"

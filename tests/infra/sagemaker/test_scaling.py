@@ -112,10 +112,13 @@ def test_a_changed_setting_is_a_change_that_is_told_and_made(
 
 
 def test_changed_tags_are_set_and_taken_away(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
+    """Those of others stay."""
     deploy(bundles[0], scaling=SCALING, tags={"team": "ml", "cost": "1"})
-    deploy(bundles[0], scaling=SCALING, tags={"team": "web"})
+    registered(aws).tags["theirs"] = "yes"
+    made = deploy(bundles[0], scaling=SCALING, tags={"team": "web"})
     found = registered(aws).tags
-    assert (found["team"], "cost" in found) == ("web", False)
+    assert (found["team"], "cost" in found, found["theirs"]) == ("web", False, "yes")
+    assert made.plan_deploy(bundles[0]).changes == ()
 
 
 def test_a_table_that_is_taken_away_is_deregistered(
@@ -161,12 +164,13 @@ def test_around_another_instance_type_it_is_deregistered_and_registered_again(
     plan = made.plan_deploy(bundles[0])
     assert words(plan)[-6:] == [
         "delete endpoint",  # the candidate
-        "delete autoscaling",
+        "update autoscaling",
         "update endpoint",
         "check golden request to endpoint",
-        "create autoscaling",
+        "update autoscaling",
         "update history of endpoint",
     ]
+    assert any("Nothing is autoscaled while" in note for note in plan.summary.notes)
     apply(plan, made)
     assert aws.endpoints[NAME].fleets["AllTraffic"].kind == "ml.m5.xlarge"
     assert registered(aws).tags["onnxferry:endpoint"] == NAME
@@ -281,7 +285,8 @@ def test_an_endpoint_that_is_made_anew_is_registered_anew(
     aws.endpoints[NAME].state = "Failed"
     made = cloud(scaling=SCALING)
     plan = made.plan_deploy(bundles[1])
-    assert [step.action for step in steps(plan)] == [Action.DELETE, Action.CREATE]
+    done = [(step.action, step.operation) for step in steps(plan)]
+    assert done == [(Action.UPDATE, "remove_scaling"), (Action.UPDATE, "put_scaling")]
     apply(plan, made)
     assert made.plan_deploy(bundles[1]).changes == ()
 
@@ -415,6 +420,17 @@ def test_without_a_rehearsal_or_a_target_nothing_is_guessed(
     with pytest.raises(UsageError, match=said):
         cloud(scaling={"max": 4}, **settings).plan_deploy(bundles[0])
     assert all(call.reads for call in aws.calls)
+
+
+def test_a_quota_below_the_most_instances_is_told(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.endpoints.quotas["ml.m5.large for endpoint usage"] = 3
+    made = deploy(bundles[0], scaling=SCALING)
+    notes = cloud(scaling={**SCALING, "max": 5}).plan_deploy(bundles[0]).summary.notes
+    said = "cannot reach its most instances: ml.m5.large for endpoint usage: 3 are allowed"
+    assert any(said in note and "this needs 5 at a time" in note for note in notes)
+    assert not any("cannot reach" in note for note in made.plan_deploy(bundles[0]).summary.notes)
 
 
 def test_the_names_of_two_endpoints_are_not_mixed(
