@@ -18,7 +18,12 @@ from tests.infra.sagemaker.conftest import settings_of
 
 PATH = Path("out/sagemaker/m/model.tar.gz")
 PACKAGE = Package("sagemaker", "m", PATH, "a" * 64, 1, "3.12", ())
-FIGURES = {"start_seconds": 5.0, "latency_p50_ms": 20.0, "latency_p95_ms": 30.0, "cpu_ms": 35.0}
+FIGURES: dict[str, Any] = {
+    "start_seconds": 5.0,
+    "latency_p50_ms": 20.0,
+    "latency_p95_ms": 30.0,
+    "cpu_ms": 35.0,
+}
 REHEARSED = RehearsalRecord(
     "a" * 64, "3.12", "mms", memory_mib=300.0, cpus=2, machine="a machine", **FIGURES
 )
