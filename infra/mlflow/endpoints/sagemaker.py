@@ -64,7 +64,7 @@ class MlflowSageMaker(SageMakerCloud):
         to = sagemaker_plan.goal(there, wanted)
         found = read_prerequisites(self.clients, wanted, wanted.manifest(to.config))
         checks = Checks(self.clients, there)
-        used = checks.used(*plan.unused(there, to.config))
+        used = checks.used(*plan.unused(there, plan.kept(there, to.config)))
         planned = sagemaker_plan.deploy(there, wanted, found, used)
         checked = checks.checked(planned, to.variant)
         return self._noted(checks.guarded(checked, to.variant, wanted.watched(to.config)))

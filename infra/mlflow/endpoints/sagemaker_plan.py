@@ -52,7 +52,7 @@ def deploy(
         *guard.steps,
         *(_again if desired.there(state) else _by_mlflow)(state, serving, desired, to),
         *changed_tags(state, model, to.config),
-        *plan.delete_unused(state, to.config, found.packages, used),
+        *plan.delete_unused(state, plan.kept(state, to.config), found.packages, used),
     )
     summary = _summary(state, to, serving)
     summary = replace(summary, notes=(*summary.notes, *guard.notes))
