@@ -160,9 +160,21 @@ def _pairs(serving: Variant | None, wanted: Variant) -> list[tuple[Variant, Vari
 
 def updated(serving: Variant | None, counts: Mapping[str, int], wanted: Variant) -> Fleets:
     """What runs after such an update, where `counts` instances are there now."""
+    return running(wanted, counts) if _keeps(serving, counts, wanted) else configured(wanted)
+
+
+def fewest(serving: Variant | None, counts: Mapping[str, int], wanted: Variant) -> int:
+    """The instances of the smallest production variant after such an update; 0 of a serverless
+    one."""
+    kept = counts if _keeps(serving, counts, wanted) else {}
+    own = ((one["VariantName"], one.get("InitialInstanceCount", 0)) for one in _all(wanted))
+    return min(kept.get(name, count) for name, count in own)
+
+
+def _keeps(serving: Variant | None, counts: Mapping[str, int], wanted: Variant) -> bool:
     asked = retention(serving, wanted, counts)
     others = [one["VariantPropertyType"] for one in asked.get(EXCLUDED, [])]
-    return running(wanted, counts) if asked and COUNT not in others else configured(wanted)
+    return bool(asked) and COUNT not in others
 
 
 def added(fleets: Iterable[Fleet | Containers | Fleets]) -> Fleets:

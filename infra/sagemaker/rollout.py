@@ -23,6 +23,7 @@ from onnxferry.infra.sagemaker.fleet import (
     Variants,
     added,
     configured,
+    fewest,
     retention,
     running,
     shadows_of,
@@ -229,6 +230,11 @@ def _counts(state: CurrentState) -> Mapping[str, int]:
 def will_run(state: CurrentState, wanted: Variant) -> Fleets:
     """What serves in the end, with the production variants `wanted`."""
     return updated(state.variant, _counts(state), wanted)
+
+
+def fewest_of(state: CurrentState, wanted: Variant) -> int:
+    """The instances of the smallest variant that serves in the end."""
+    return fewest(state.variant, _counts(state), wanted)
 
 
 def minutes(names: Names, serving: Steps) -> tuple[int, int]:
