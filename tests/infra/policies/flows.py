@@ -56,6 +56,7 @@ READS = (
     Command("invoke", more=("--input", QUESTION)),
 )
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
+ASYNC = ("--set", "serving.mode=async")
 WHOLE = ("--deploy", "--endpoint", "--yes")
 DIFFERS = "the golden request differs"
 FLOWS = (
@@ -79,6 +80,9 @@ FLOWS = (
     Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
     Command("template", "b", more=WHOLE, changed=True, only="sagemaker"),
     Command("delete", "b", more=("--yes",), only="sagemaker"),
+    Command("deploy", "a", more=ASYNC, only="sagemaker"),
+    Command("invoke", "a", more=("--input", QUESTION, "--async"), only="sagemaker"),
+    Command("delete", "a", more=("--yes",), only="sagemaker"),
 )
 
 
