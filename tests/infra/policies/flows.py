@@ -55,6 +55,7 @@ READS = (
     Command("list"),
     Command("invoke", more=("--input", QUESTION)),
 )
+SHADOW = ("--yes", "--set", "rollout.shadow=100", "--set", "capture.percent=100")
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
 WHOLE = ("--deploy", "--endpoint", "--yes")
@@ -67,6 +68,9 @@ FLOWS = (
     Command("deploy", "b", changed=True, more=LESS, only="sagemaker"),
     Command("deploy", "c", (1,), says="the earlier configuration back", only="sagemaker"),
     Command("deploy", "wrong", (1,), says=DIFFERS),
+    Command("deploy", more=SHADOW, only="sagemaker"),
+    Command("compare", role="reader", only="sagemaker"),
+    Command("delete", more=("--unproved", "--yes"), only="sagemaker"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
     Command("template", more=("--deploy", "--yes"), changed=True, only="functions"),
