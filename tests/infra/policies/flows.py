@@ -57,7 +57,7 @@ READS = (
 )
 SHADOW = ("--yes", "--set", "rollout.shadow=100", "--set", "capture.percent=100")
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
-ASYNC = ("--set", "serving.mode=async")
+ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
 WHOLE = ("--deploy", "--endpoint", "--yes")
 DIFFERS = "the golden request differs"
 FLOWS = (
@@ -84,6 +84,7 @@ FLOWS = (
     Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
     Command("template", "b", more=WHOLE, changed=True, only="sagemaker"),
     Command("delete", "b", more=("--yes",), only="sagemaker"),
+    Command("deploy", "a", more=(*ASYNC, "--set", "scaling.min=0"), only="sagemaker"),
     Command("deploy", "a", more=ASYNC, only="sagemaker"),
     Command("invoke", "a", more=("--input", QUESTION, "--async"), only="sagemaker"),
     Command("delete", "a", more=("--yes",), only="sagemaker"),
