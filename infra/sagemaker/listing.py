@@ -49,7 +49,8 @@ def _endpoints(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
         tags = state.tags_of(clients, found.arn, f"endpoint {found.name}")
         if ENDPOINT_TAG not in tags:
             continue
-        hours = _HOURS * (found.count or 1) if found.state != "Failed" else 0
+        running = sum(found.counts.values()) or 1
+        hours = _HOURS * running if found.state != "Failed" else 0
         one = _tagged(replace(empty, kind="endpoint", name=found.name), tags)
         yield replace(one, state=found.state, instance_hours=hours)
 

@@ -64,9 +64,10 @@ class MlflowSageMaker(SageMakerCloud):
         to = sagemaker_plan.goal(there, wanted)
         found = read_prerequisites(self.clients, wanted, wanted.manifest(to.config))
         checks = Checks(self.clients, there)
-        used = checks.used(*plan.unused(there, to.config))
+        used = checks.used(*plan.unused(there, plan.kept(there, to.config)))
         planned = sagemaker_plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, to.variant))
+        checked = checks.checked(planned, to.variant)
+        return self._noted(checks.guarded(checked, to.variant, wanted.watched(to.config)))
 
     def listed(self) -> Sequence[Listed]:
         """What is MLflow's of all that onnxferry made."""
