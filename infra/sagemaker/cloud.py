@@ -20,9 +20,11 @@ from onnxferry.infra.sagemaker import (
     console,
     container_logs,
     deletion,
+    given_role,
     listing,
     metrics,
     plan,
+    private_rights,
     scaling,
     state,
     storage,
@@ -69,12 +71,14 @@ class SageMakerCloud:
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
         wanted, there = desired(self.names, bundle, key), self._read()
         found = state.read_prerequisites(self.clients, self.names, wanted)
+        given_role.check(self.clients, self.settings.role)
+        private = tuple(private_rights.notes(self.settings))
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
         guarded = checks.guarded(planned, wanted.variant, wanted.watched)
         change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(guarded, change, bundle.package))
+        return self._noted(scaling.deployed(guarded, change, bundle.package), *private)
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -101,9 +105,9 @@ class SageMakerCloud:
         ask = partial(scaling.read, self.clients, self.names)
         return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
 
-    def _noted(self, plan: Plan) -> Plan:
-        """`plan` with what was not read for want of a permission."""
-        notes = (*plan.summary.notes, *self.clients.notes)
+    def _noted(self, plan: Plan, *more: str) -> Plan:
+        """`plan` with `more` notes, and with what was not read for want of a permission."""
+        notes = (*plan.summary.notes, *more, *self.clients.notes)
         return replace(plan, summary=replace(plan.summary, notes=notes))
 
     def plan_delete_unproved(self) -> Plan:

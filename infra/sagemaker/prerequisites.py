@@ -3,9 +3,10 @@ may be done twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound, Refused
@@ -49,14 +50,23 @@ class PrerequisiteOperations:
         try:
             self.clients.call("iam", "create_role", where, **step.parameters["create"])
         except NameTaken:
-            if not state.has_role(self.clients, self.names):  # raises if it is not ours
+            made = state.made_role(self.clients, self.names)  # raises if it is not ours
+            if made is None:
                 raise
+            self._bound(where, step.parameters["create"], state.boundary_of(made))
 
         def unknown() -> str | None:
             put = self.clients.call_if_there("iam", "put_role_policy", where, **policy)
             return "not known to all of IAM yet" if put is None else None
 
         self._wait(where, unknown, limit=IAM_SECONDS)
+
+    def _bound(self, where: str, role: Mapping[str, Any], boundary: str) -> None:
+        """Bound a role that is there. A boundary that is no longer asked for stays: it may be
+        somebody's rule."""
+        named = {key: role.get(key) for key in ("RoleName", "PermissionsBoundary")}
+        if named["PermissionsBoundary"] not in (None, boundary):
+            self.clients.call("iam", "put_role_permissions_boundary", where, **named)
 
     def delete_package(self, step: Step) -> None:
         """Delete what is still ours of a package, unless it serves now. Uploads go first: the mark

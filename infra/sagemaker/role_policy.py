@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
+from onnxferry.infra.sagemaker.private_rights import private_rights
 from onnxferry.infra.target_tables.sagemaker import Serverless
 
 
@@ -20,7 +21,9 @@ def execution_role(names: Names) -> dict[str, Any]:
         "Action": "sts:AssumeRole",
         "Condition": {"ArnLike": {"aws:SourceArn": names.arn("sagemaker", "*")}},
     }
+    boundary = names.settings.permissions_boundary
     return {
+        **({"PermissionsBoundary": boundary} if boundary else {}),
         "RoleName": names.role,
         "AssumeRolePolicyDocument": _document(trust),
         "Description": f"onnxferry: SageMaker serves {names.endpoint} with it",
@@ -52,6 +55,7 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
         *([_decrypt(names, key)] if key else []),
         *_alarms(names),
+        *private_rights(names),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}

@@ -101,12 +101,14 @@ class CurrentState:
 @dataclass(frozen=True)
 class Prerequisites:
     """`bucket` is "absent", "half-made" or "ready", `package` "absent", "same" or "other";
-    `policies` are those of the role that we make, None without role."""
+    `policies` are those of the role that we make, None without role; `boundary` is the ARN of what
+    bounds it, "" if nothing does."""
 
     bucket: str
     package: str
     policies: tuple[str, ...] | None
     packages: Packages
+    boundary: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,14 +137,16 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
     """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
-    made = desired.role and has_role(clients, names)
+    made = made_role(clients, names) if desired.role else None
     policies = role_policies(clients, names)[0] if made else None
+    boundary = boundary_of(made) if made else ""
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
-        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.folder))
+        none = Packages(names.bucket, names.folder)
+        return Prerequisites(bucket, "absent", policies, none, boundary)
     found = packages(clients, names, names.bucket, names.folder)
     stored = storage.stored(clients, names, desired.package)
-    return Prerequisites(bucket, stored, policies, found)
+    return Prerequisites(bucket, stored, policies, found, boundary)
 
 
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
@@ -193,6 +197,12 @@ def served(clients: AwsClients, config: str) -> tuple[str, Variant]:
 
 def has_role(clients: AwsClients, names: Names) -> bool:
     """Whether the role that we make is there. Raises NameTaken when it is not ours."""
+    return made_role(clients, names) is not None
+
+
+def made_role(clients: AwsClients, names: Names) -> Mapping[str, Any] | None:
+    """The role that we make, as IAM describes it; None where it is not there. Raises NameTaken when
+    it is not ours."""
     role = names.role
     found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
     if found and values_of(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.made:
@@ -200,7 +210,12 @@ def has_role(clients: AwsClients, names: Names) -> bool:
             f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
             " role to use, or choose another endpoint name with --name"
         )
-    return found is not None
+    return found["Role"] if found else None
+
+
+def boundary_of(role: Mapping[str, Any]) -> str:
+    """The ARN of the policy that bounds a role as IAM describes it; "" where none does."""
+    return str(role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
 
 
 def role_policies(clients: AwsClients, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -51,14 +51,15 @@ def read_prerequisites(
     """What is there of what the model stands on; as its package, the state of its `manifest`.
     Raises NameTaken or NotFound."""
     names = desired.names
-    made = desired.role and state.has_role(clients, names)
+    made = state.made_role(clients, names) if desired.role else None
     policies = state.role_policies(clients, names)[0] if made else None
+    boundary = state.boundary_of(made) if made else ""
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
-        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, ""))
+        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, ""), boundary)
     stored = storage.golden_stored(clients, names, manifest)
     found = tuple(_packages(clients, names))
-    return Prerequisites(bucket, stored, policies, Packages(names.bucket, "", found))
+    return Prerequisites(bucket, stored, policies, Packages(names.bucket, "", found), boundary)
 
 
 def _packages(clients: AwsClients, names: Names) -> Iterator[Package]:
