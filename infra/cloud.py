@@ -94,17 +94,34 @@ class Cloud(Executor, Protocol):
         deploy.toml says of names. Raises CloudError."""
 
 
+class AsyncEndpoint(Protocol):
+    """An endpoint that takes requests by reference, and puts its answers into storage."""
+
+    def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
+        """The answer to `request`, which is uploaded; or to the one that is at `source` (a URL of
+        the cloud's storage), of the content types that `request` says. Raises CloudError."""
+
+
 class Templated(Cloud, Protocol):
     """A cloud whose infrastructure can be had as a template of the cloud's own. All raise
     CloudError."""
 
-    def template(self, package: Package, *, over: bool = False) -> str:
-        """The template's text: what deploying `package` would make, which need not be built yet.
-        Asks the cloud nothing; but to be deployed `over` what is there, it has what shall stay of
-        that."""
+    def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
+        """The template's text, of one of the target's kinds: what deploying `package` would make,
+        which need not be built yet. Asks the cloud nothing; but to be deployed `over` what is
+        there, it has what shall stay of that."""
 
     def plan_template(self, package: Package) -> Plan:
         """Steps that deploy it, previewed by the cloud; no change where all is as it says."""
+
+
+@runtime_checkable
+class TemplatedEndpoint(Templated, Protocol):
+    """One whose template can have the endpoint, too."""
+
+    def plan_template_with(self, bundle: Bundle) -> Plan:
+        """Steps that deploy the template with an endpoint in it that serves `bundle`; from then on
+        only the template changes that endpoint."""
 
 
 class OnlineEndpoint(Cloud, Protocol):

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from onnxferry.infra.plan import Plan
 
 _LOG = logging.getLogger(__name__)
-_SOURCE = click.Path(allow_dash=True, path_type=Path)
-_SOURCE_HELP = "A file, or - for standard input."
+_REQUEST_HELP = "A file, - for standard input, or, with --async, s3://BUCKET/KEY."
 _CLOUD = options.apply(
     options.target(clouds()),
     options.model,
@@ -96,19 +95,22 @@ def drift(output: str, **flags: Any) -> None:
 
 @options.command()
 @_CLOUD
-@click.option("--input", "--request-file", "-r", "source", type=_SOURCE, help=_SOURCE_HELP)
+@click.option("--input", "--request-file", "-r", "source", help=_REQUEST_HELP)
 @click.option("--text", help='Short for {"inputs": TEXT}.')
 @click.option("--content-type", help="Default: by the file's suffix; JSON for standard input.")
 @click.option("--accept", default="application/json")
-@click.option("--timeout", default=60.0, type=click.FloatRange(0.1, 230), help="Seconds.")
-def invoke(timeout: float, output: str, **flags: Any) -> None:
+@click.option("--timeout", type=click.FloatRange(0.1, 3600), help="Seconds; 60, with --async 900.")
+@click.option("--async", "queued", is_flag=True, help="Upload it, wait for the answer, print it.")
+def invoke(timeout: float | None, queued: bool, output: str, **flags: Any) -> None:
     """Send one request to the live endpoint: the answer on standard output, latency and what served
-    it beside."""
-    from onnxferry.infra.requests import request_of, show
+    it beside. --async is for an endpoint that answers later, into S3."""
+    from onnxferry.infra.requests import show
+    from onnxferry.infra.sending import sending
 
     sent = {key: flags.pop(key) for key in ("source", "text", "content_type", "accept")}
-    request = request_of(**sent)
-    reply = _open(CommandOptions(**flags)).invoke(request, timeout)
+    ask = sending(sent, timeout, queued=queued)
+    given = CommandOptions(**flags)
+    reply = ask(_open(given), given.target)
     show(reply, output)
     sys.exit(0 if reply.status == 200 else 1)
 

@@ -61,11 +61,12 @@ class CommandOptions:
         settings = getattr(self.config, self.target)
         return layout_of(self.target, getattr(settings, "package_image", ""))
 
-    def connected(self) -> Any:
-        """The target's cloud, for its endpoint. Raises UsageError where its library is missing."""
+    def connected(self, by: str = "connect") -> Any:
+        """The target's cloud, for its endpoint; with `by` "jobs" its batch jobs. Raises UsageError
+        where its library is missing."""
         name, target = self.endpoint_name, TARGETS[self.target]
         try:
-            connect = load(target.connect)
+            connect = load(getattr(target, by))
         except ModuleNotFoundError as e:
             remedy = f"pip install 'onnxferry[{target.extra}]'"
             raise UsageError(f"target {self.target} needs the library {e.name}: {remedy}") from e

@@ -18,6 +18,7 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "log group": _STORED,
         "alarm": _MONTHLY,
         "autoscaling": "billed by its CloudWatch alarms",
+        "transform job": HOURLY,
     },
     "azureml": {
         "deployment": HOURLY,

@@ -79,3 +79,13 @@ class LeaseHeld(CloudError):
 
 class LeaseLost(CloudError):
     """Another run has taken this one's lease: nothing more is changed, nor put back."""
+
+
+class BatchFailed(CloudError):
+    """A batch job has ended, and files have no answer."""
+
+
+class StillRunning(CloudError):
+    """Ctrl-C while a batch job is followed: it goes on."""
+
+    exit_code = 130

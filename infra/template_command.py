@@ -3,12 +3,14 @@
 onnxferry template --target functions                        # print it; asks nobody
 onnxferry template --target functions --file functions.json --what-if
 onnxferry template --target functions --deploy
+onnxferry template --target sagemaker --deploy --endpoint    # the package and its endpoint, too
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from onnxferry.infra.execution import Consent, execute
 from onnxferry.system import options
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
-from onnxferry.targets import templated
+from onnxferry.targets import TARGETS, template_kinds, templated
 
 if TYPE_CHECKING:
     from onnxferry.infra.cloud import Templated
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 _FILE = "Write the template there; default: standard output, where nothing else is asked for."
 _WHAT_IF = "Show what deploying it would change, as the cloud says; changes nothing."
 _DEPLOY = "Show that, ask, and deploy it."
+_KIND = "What kind of template; default: the cloud's own."
+_ENDPOINT = (
+    "With a package of the model, and the endpoint that serves it; both are then the template's."
+)
 _FORCE = "Take the lease of a run that is at work."
 
 
@@ -44,29 +50,69 @@ _FORCE = "Take the lease of a run that is at work."
     options.yes,
 )
 @click.option("--file", "path", type=options.FILE, help=_FILE)
+@click.option("--format", "kind", type=click.Choice(template_kinds()), help=_KIND)
 @click.option("--what-if", is_flag=True, help=_WHAT_IF)
 @click.option("--deploy", is_flag=True, help=_DEPLOY)
+@click.option("--endpoint", is_flag=True, help=_ENDPOINT)
 @click.option("--force", is_flag=True, help=_FORCE)
-def template(path: Path | None, output: str, **flags: Any) -> None:
+def template(path: Path | None, kind: str | None, output: str, **flags: Any) -> None:
     """Write what TARGET needs beside the package as a template of the cloud's own, with the values
     of deploy.toml as its defaults; preview it (--what-if), or deploy it (--deploy). Otherwise it
     asks the cloud nothing. Deployed by this command, or by any pipeline, it leaves `deploy` nothing
     to make but what the package changes."""
-    what_if, deploy = flags.pop("what_if"), flags.pop("deploy")
+    what_if, deploy, endpoint = (flags.pop(name) for name in ("what_if", "deploy", "endpoint"))
     yes, force = flags.pop("yes"), flags.pop("force")
+    given = CommandOptions(out=Path("build"), file=flags.pop("file"), **flags)
+    kind = _kind(given.target, kind, asks=what_if or deploy)
     if what_if and deploy:
         raise UsageError("--deploy shows what --what-if shows; give one of them")
-    given = CommandOptions(out=Path("build"), file=flags.pop("file"), **flags)
+    if endpoint and not (what_if or deploy):
+        raise UsageError(
+            "--endpoint goes with --what-if or --deploy: a template that is written has both"
+        )
     cloud: Templated = given.connected()
-    package = _package(given)
+    planned_by = _planned_by(cloud, given, endpoint=endpoint)
     if path or not (what_if or deploy):
-        _write(cloud.template(package, over=what_if or deploy), path)
+        _write(cloud.template(_package(given), kind, over=what_if or deploy), path)
     if what_if:
-        _preview(cloud.plan_template(package), output)
+        _preview(planned_by(), output)
     if deploy:
         consent = Consent(yes=yes, terminal=sys.stdin.isatty(), always=True)
-        planned = execute(lambda: cloud.plan_template(package), cloud, consent, force)
-        _report(planned, output)
+        _report(execute(planned_by, cloud, consent, force), output, endpoint=endpoint)
+
+
+def _kind(target: str, kind: str | None, *, asks: bool) -> str:
+    """The kind of template that is meant."""
+    kinds = TARGETS[target].templates
+    kind = kind or kinds[0]
+    if kind not in kinds:
+        raise UsageError(
+            f"target {target} has no template of --format {kind}: {' or '.join(kinds)}"
+        )
+    if asks and kind != kinds[0]:
+        raise UsageError(
+            f"--format {kind} is only written: its own tool shows and deploys it (terraform plan,"
+            f" terraform apply); --what-if and --deploy are of --format {kinds[0]}"
+        )
+    return kind
+
+
+def _planned_by(cloud: Templated, given: CommandOptions, *, endpoint: bool) -> Callable[[], Plan]:
+    """What plans the deployment of the template; with the endpoint, its package is built."""
+    if not endpoint:
+        package = _package(given)
+        return lambda: cloud.plan_template(package)
+    from onnxferry.infra.cloud import TemplatedEndpoint, bundle
+    from onnxferry.scripts import package as packages
+
+    if not isinstance(cloud, TemplatedEndpoint):
+        raise UsageError(
+            f"target {given.target}: `{program('deploy')}` publishes the package, no template"
+        )
+    cloud.sign_in()  # before anything is packaged
+    folder, python = given.prepared(), given.python or given.config.model.python
+    built = bundle(packages.package(folder, given.layout, out=given.out, python=python), folder)
+    return lambda: cloud.plan_template_with(built)
 
 
 def _package(given: CommandOptions) -> Package:
@@ -97,11 +143,13 @@ def _preview(plan: Plan, output: str) -> None:
     click.echo(plan.to_json() if output == "json" else plan_text(plan), nl=output != "json")
 
 
-def _report(plan: Plan, output: str) -> None:
+def _report(plan: Plan, output: str, *, endpoint: bool) -> None:
     """What was made and changed, and what comes next."""
     done = [[step.action.value, step.resource, step.name] for step in plan.changes]
     if output == "json":
         click.echo(json.dumps({"deployed": done}, indent=2))
-    else:
-        command = f"{program('deploy')} --target {plan.target} --name {plan.name}"
-        click.echo(f"All is as the template says. To publish the package: {command}")
+        return
+    command = program("invoke" if endpoint else "deploy")
+    purpose = "ask it" if endpoint else "publish the package"
+    named = f"{command} --target {plan.target} --name {plan.name}"
+    click.echo(f"All is as the template says. To {purpose}: {named}")

@@ -24,6 +24,10 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "plan": (_CLOUDS, "Show what `deploy` would do now."),
     "drift": (_CLOUDS, "Tell whether TARGET is as the model and deploy.toml say."),
     "invoke": (_CLOUDS, "Send one request to the live endpoint."),
+    "batch": (
+        "onnxferry.infra.batch_command:{}",
+        "Score the files at INPUT into OUTPUT by a job of TARGET's own.",
+    ),
     "status": (_CLOUDS, "Show what is live on TARGET."),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
     "open": (

@@ -17,16 +17,18 @@ class Target:
 
     `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
-    are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra];
-    `templated`, whether its infrastructure can be had as a template.
+    are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none.
+    `extra` is what pip installs for it: onnxferry[extra]; `templates`, as what its infrastructure
+    can be had, the cloud's own kind first.
     """
 
     layout: str
     runtime: str
     settings: str = ""
     connect: str = ""
+    jobs: str = ""
     extra: str = ""
-    templated: bool = False
+    templates: tuple[str, ...] = ()
 
 
 def load(reference: str) -> Any:
@@ -40,16 +42,20 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
     layout = f"onnxferry.scripts.package.{name}:LAYOUT"
     runtime = f"onnxferry.scripts.rehearse.{name}:RUNTIME"
     model = f"onnxferry.infra.target_tables:{settings}" if settings else ""
-    return Target(layout, runtime, model, connect, extra)
+    return Target(layout, runtime, model, connect, extra=extra)
 
 
 TARGETS = {
     "azureml": _target("azureml", "AzureML", "azure"),
     "container": _target("container"),
-    "functions": replace(_target("functions", "Functions", "azure"), templated=True),
+    "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",)),
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),
-    "sagemaker": _target("sagemaker", "SageMaker", "aws"),
+    "sagemaker": replace(
+        _target("sagemaker", "SageMaker", "aws"),
+        jobs="onnxferry.infra.sagemaker.batch.cloud:connect",
+        templates=("cloudformation", "terraform"),
+    ),
 }
 
 
@@ -60,4 +66,14 @@ def clouds() -> list[str]:
 
 def templated() -> list[str]:
     """Those whose infrastructure can be had as a template."""
-    return [name for name, target in TARGETS.items() if target.templated]
+    return [name for name, target in TARGETS.items() if target.templates]
+
+
+def template_kinds() -> list[str]:
+    """All kinds of templates that there are."""
+    return list(dict.fromkeys(kind for target in TARGETS.values() for kind in target.templates))
+
+
+def batched() -> list[str]:
+    """Those that score files in batch jobs."""
+    return [name for name, target in TARGETS.items() if target.jobs]

@@ -170,6 +170,17 @@ class AwsClients:
         seconds, by = time.perf_counter() - began, answer.get("InvokedProductionVariant", "")
         return Reply(200, body, answer.get("ContentType", ""), seconds, by)
 
+    def invoke_async(
+        self, name: str, source: str, request: Request, timeout: float
+    ) -> dict[str, Any]:
+        """Where the answer to the request at `source` (s3://...) will be, and where a failure is
+        told; SageMaker gives it up after `timeout` seconds of work."""
+        kinds = {"ContentType": request.content_type or JSON, "Accept": request.accept}
+        most = {"InvocationTimeoutSeconds": max(1, min(3600, round(timeout)))}
+        asked = {"EndpointName": name, "InputLocation": source, **kinds, **most}
+        ask = ("sagemaker-runtime", "invoke_endpoint_async", f"endpoint {name}")
+        return dict(self.call(*ask, **asked))
+
     @contextmanager
     def as_default(self) -> Iterator[None]:
         """Let a library that makes sessions of its own sign in as these clients do."""

@@ -87,7 +87,7 @@ class FunctionsCloud:
         summary = self._summary(state, bundle, desired)
         return Plan("functions", "deploy", self.names.app, steps, summary, first)
 
-    def template(self, package: Package, *, over: bool = False) -> str:
+    def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
         """See Templated."""
         return self._template(package).now().text if over else self._template(package).fresh().text
 

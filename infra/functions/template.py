@@ -23,19 +23,17 @@ from onnxferry.infra.functions.tags import given_tags
 from onnxferry.infra.functions.template_resources import ACCOUNT, APP, Resources, late_settings
 from onnxferry.infra.target_tables import Functions
 from onnxferry.infra.templates.arm import (
-    Path,
     Template,
     TemplateResource,
     call,
     declared,
     expression,
-    found,
     literal,
     parameter,
-    placed,
     quoted,
     variable,
 )
+from onnxferry.infra.templates.paths import Path, found, placed
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package

@@ -27,15 +27,14 @@ from onnxferry.infra.functions.deletion import COMPONENT, WORKSPACE
 from onnxferry.infra.functions.desired import DesiredState
 from onnxferry.infra.functions.names import PACKAGES, Names, container, description
 from onnxferry.infra.templates.arm import (
-    Path,
     TemplateResource,
     call,
     expression,
     parameter,
-    placed,
     quoted,
     variable,
 )
+from onnxferry.infra.templates.paths import Path, placed
 
 ROLES_TYPE = "Microsoft.Authorization/roleAssignments"
 CONFIG = "Microsoft.Web/sites/config"

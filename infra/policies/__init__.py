@@ -11,9 +11,6 @@ from collections.abc import Mapping
 ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks the endpoint
 
 _AWS = {
-    "application-autoscaling:DescribeScalableTargets": (
-        "a changed instance type of an autoscaled endpoint fails later, when it is switched"
-    ),
     "cloudwatch:GetMetricStatistics": "`status` does not tell the last hour's requests",
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
@@ -24,7 +21,17 @@ _AWS = {
     "s3:GetEncryptionConfiguration": "the role is given no right to a KMS key of the bucket",
     "s3:ListBucketMultipartUploads": "unfinished uploads are not found, and stay",
     "s3:ListBucketVersions": "old versions of objects are not found, and stay",
+    "sagemaker:ListTransformJobs": "batch jobs that are at work are not seen, and not stopped",
     "servicequotas:ListServiceQuotas": "the quota is not checked before anything is made",
+}
+_LOOKS = {  # who deploys with [sagemaker.scaling] needs them
+    f"application-autoscaling:{action}": "whether and how the endpoint is autoscaled is not shown"
+    for action in (
+        "DescribeScalableTargets",
+        "DescribeScalingPolicies",
+        "DescribeScheduledActions",
+        "ListTagsForResource",
+    )
 }
 _ML_SIZES = "Microsoft.MachineLearningServices/locations/vmSizes/read"
 _LOGS = "Microsoft.OperationalInsights/workspaces/query"
@@ -35,7 +42,7 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 # lacks it does the rest, and says so in one line.
 OPTIONAL: Mapping[str, Mapping[str, str]] = {
     "sagemaker-deployer": _AWS,
-    "sagemaker-reader": _AWS,
+    "sagemaker-reader": {**_AWS, **_LOOKS},
     "azureml-deployer": {_ML_SIZES: "the quota is not checked before anything is made"},
     "azureml-reader": {_ML_SIZES: "the quota is not checked before anything is made"},
     "functions-deployer": {},

@@ -30,8 +30,8 @@ def guarded(rollout: Rollout, alarms: Collection[str], seconds: float) -> dict[s
         "TrafficRoutingConfiguration": _traffic(rollout),
         "TerminationWaitInSeconds": last,
     }
-    if waits := waited(rollout, bool(alarms)):
-        most = min(LONGEST_SECONDS, waits + round(seconds))
+    if longest := waited(rollout, bool(alarms)):
+        most = min(LONGEST_SECONDS, longest + round(seconds))
         policy["MaximumExecutionTimeoutInSeconds"] = max(_SHORTEST_SECONDS, most)
     if not alarms:
         return {"BlueGreenUpdatePolicy": policy}
@@ -59,6 +59,15 @@ def waited(rollout: Rollout, watched: bool = True) -> int:
     return rollout.step_seconds + last_wait(rollout, watched)
 
 
+def waits(deployment: Mapping[str, Any]) -> int:
+    """Seconds that an update with this DeploymentConfig waits, all in all."""
+    policy = deployment.get("BlueGreenUpdatePolicy", {})
+    traffic, last = policy.get("TrafficRoutingConfiguration", {}), "TerminationWaitInSeconds"
+    step = traffic.get("LinearStepSize", {}).get("Value")
+    steps = math.ceil(100 / step) - 1 if step else int("CanarySize" in traffic)
+    return int(steps * traffic.get("WaitIntervalInSeconds", 0) + policy.get(last, 0))
+
+
 def watched(deployment: Mapping[str, Any]) -> list[str]:
     """The names of the alarms that a DeploymentConfig has."""
     named = deployment.get("AutoRollbackConfiguration", {}).get("Alarms", [])
@@ -69,12 +78,10 @@ def step_text(rollout: Rollout, count: int) -> str:
     """How the traffic will move to `count` instances, in words."""
     if rollout.traffic == "all_at_once":
         return "all traffic at once"
-    first = math.ceil(count * rollout.step_percent / 100)
-    some = f"{first} of {count} instances ({rollout.step_percent} %)"
-    wait = f"{rollout.wait_seconds} s"
+    some = f"{rollout.step_percent} % of {count} instances, one at least,"
     if rollout.traffic == "canary":
-        return f"{some} get traffic first, all of them after {wait}"
-    return f"{some} more get traffic every {wait}"
+        return f"{some} get traffic first, and all of them after {rollout.wait_seconds} s"
+    return f"{some} more get traffic every {rollout.wait_seconds} s"
 
 
 def refuse_too_few(rollout: Rollout, count: int) -> None:

@@ -3,14 +3,14 @@ deleted, and whether the quota suffices."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import quota, references, rollout
 from onnxferry.infra.sagemaker.alarms import Watched
-from onnxferry.infra.sagemaker.fleet import Fleet, Variant
+from onnxferry.infra.sagemaker.fleet import Fleets, Variant
 from onnxferry.infra.sagemaker.guardrails import GuardrailChecks
 from onnxferry.infra.sagemaker.state import CurrentState
 
@@ -22,9 +22,11 @@ class Checks:
     clients: AwsClients
     there: CurrentState
 
-    def users(self, configs: Collection[str], models: Collection[str]) -> dict[str, str]:
-        """What uses any of `configs` and `models`, this endpoint and its candidate aside."""
-        but = (self.there.names.endpoint, self.there.names.candidate)
+    def users(
+        self, configs: Collection[str], models: Collection[str], jobs: Iterable[str] = ()
+    ) -> dict[str, str]:
+        """What uses any of `configs` and `models`, but for this endpoint, its candidate, `jobs`."""
+        but = (self.there.names.endpoint, self.there.names.candidate, *jobs)
         return references.users(self.clients, configs, models, but)
 
     def used(self, configs: Collection[str], models: Collection[str]) -> Collection[str]:
@@ -36,7 +38,7 @@ class Checks:
     def checked(self, plan: Plan, wanted: Variant) -> Plan:
         """`plan`, which brings up the production variant `wanted`, with what the quota lacks."""
         fleets = rollout.peak(self.there, wanted, plan.steps)
-        if not fleets:
+        if not fleets.parts:
             return plan
         lacking = self._shortage(fleets) or ""
         return replace(plan, summary=replace(plan.summary, shortage=lacking))
@@ -47,6 +49,6 @@ class Checks:
         count = rollout.will_run(self.there, wanted).count
         return GuardrailChecks(self.clients, self.there, new, count).checked(plan)
 
-    def _shortage(self, fleets: tuple[Fleet, ...]) -> str | None:
+    def _shortage(self, fleets: Fleets) -> str | None:
         names, without = self.there.names, "the quota was not checked"
         return self.clients.if_allowed(lambda: quota.shortage(self.clients, names, fleets), without)

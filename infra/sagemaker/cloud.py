@@ -17,6 +17,7 @@ from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import (
+    async_inference,
     console,
     container_logs,
     deletion,
@@ -29,17 +30,22 @@ from onnxferry.infra.sagemaker import (
     state,
     storage,
 )
+from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
+from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
+from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
@@ -69,7 +75,7 @@ class SageMakerCloud:
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
-        wanted, there = desired(self.names, bundle, key), self._read()
+        wanted, there = desired(self.names, bundle, key), self._own("deploy")
         found = state.read_prerequisites(self.clients, self.names, wanted)
         given_role.check(self.clients, self.settings.role)
         private = tuple(private_rights.notes(self.settings))
@@ -82,7 +88,7 @@ class SageMakerCloud:
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
-        there = self._read()
+        there = self._own("rollback")
         config = plan.to_go_back_to(there)
         url, variant = state.served(self.clients, config)
         self._smoke_test.golden(url)
@@ -92,18 +98,21 @@ class SageMakerCloud:
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
-        there = self._read()
+        there = self._own("delete")
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
-        used = Checks(self.clients, there).users(there.configs, there.models)
+        busy = self._busy()
+        used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
-        return self._noted(scaling.deleted(planned, self.names, self._scaling()))
+        planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
+        return self._noted(scaling.deleted(planned, self.clients, self.names))
 
-    def _scaling(self) -> tuple[scaling.FoundScaling, ...]:
-        """What is registered of the endpoint; nothing where that may not be asked."""
-        ask = partial(scaling.read, self.clients, self.names)
-        return self.clients.if_allowed(ask, "autoscaling is not looked for") or ()
+    def _busy(self) -> list[str]:
+        """The batch jobs that are at work."""
+        without = "batch jobs that are at work are not looked for"
+        found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
+        return [job.name for job in found or ()]
 
     def _noted(self, plan: Plan, *more: str) -> Plan:
         """`plan` with `more` notes, and with what was not read for want of a permission."""
@@ -112,11 +121,30 @@ class SageMakerCloud:
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
-        there = self._read()
+        there = self._own("delete --unproved")
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used)
-        return scaling.deleted(planned, self.names, self._scaling())
+        return scaling.deleted(planned, self.clients, self.names)
+
+    def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
+        """See Templated."""
+        return self._template.text(package, kind, over=over)
+
+    def plan_template(self, package: Package) -> Plan:
+        """See Templated."""
+        return self._noted(self._template.plan(package))
+
+    def plan_template_with(self, bundle: Bundle) -> Plan:
+        """See TemplatedEndpoint."""
+        return self._noted(self._template.plan_with(bundle))
+
+    @property
+    def _template(self) -> EndpointTemplate:
+        limit, quiet = self.settings.wait_minutes * 60, lambda text: None
+        waiting = partial(wait, limit=limit, progress=quiet, clock=self.clock)
+        given = (self.clients, self.settings, self.endpoint, lambda: self.names)
+        return EndpointTemplate(*given, waiting)
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -143,7 +171,8 @@ class SageMakerCloud:
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
-        reply = self.clients.invoke(self.endpoint, request, timeout)
+        with asked_otherwise("it answers into S3 only: ask it with --async"):
+            reply = self.clients.invoke(self.endpoint, request, timeout)
         return replace(reply, served_by=f"{reply.served_by} {self._version()}".strip())
 
     def _version(self) -> str:
@@ -154,6 +183,16 @@ class SageMakerCloud:
             return ""
         return self.names.version_of(found.config) if found else ""
 
+    def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
+        """See AsyncEndpoint."""
+        asking = replace(self.clock, interval=1.0)
+        waiting = partial(wait, limit=timeout, progress=lambda text: None, clock=asking)
+        place, mark = async_inference.requests(self.names), self.names.mark()
+        requests = AsyncRequests(self.clients, self.endpoint, place, mark, waiting)
+        with asked_otherwise("it answers at once: ask it without --async"):
+            reply = requests.ask(source, request, timeout)
+        return replace(reply, served_by=self._version())
+
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
         there, names = self._read(), self.names
@@ -163,13 +202,15 @@ class SageMakerCloud:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if there.variant:
-            details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
+            details["instances"] = str(running(there.variant, main.counts))
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.stage:
             details["under way"] = main.stage
         if main.reason:
             details["reason"] = main.reason
+        if whose := owner(main.tags):
+            details["template"] = whose
         if self.clients.notes:
             details["not known"] = "; ".join(self.clients.notes)
         url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
@@ -196,7 +237,9 @@ class SageMakerCloud:
             yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
-        for one in self._scaling():
+        for job in self._busy():
+            yield jobs.JOB, job, f"at work, {HOURLY}"
+        for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
@@ -232,6 +275,12 @@ class SageMakerCloud:
     @property
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients)
+
+    def _own(self, purpose: str) -> CurrentState:
+        """What is there, where no template has the endpoint."""
+        there = self._read()
+        refuse_templated(there, purpose)
+        return there
 
     def _read(self) -> CurrentState:
         return state.read(self.clients, self.names)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from onnxferry.infra.plan import Plan, Step, Summary
-from onnxferry.infra.sagemaker.names import Names
+from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, own_template, stack_name
 from onnxferry.infra.sagemaker.plan import (
     TARGET,
     deleted,
@@ -35,16 +35,24 @@ def delete(
     Packages go before the models that say where they are: a broken deletion can be resumed."""
     names, needed = state.names, any(name in state.models for name in used)
     hosting = (set(state.configs) - set(used), set(state.models) - set(used))
-    endpoints = (deleted_found(one) for one in (state.candidate, state.main) if one)
+    main = None if state.main and TEMPLATE_TAG in state.main.tags else state.main
+    endpoints = (deleted_found(one) for one in (state.candidate, main) if one)
+    stack = _stack(names, owned)
     logs = (deleted("log group", group, "delete_logs", logGroupName=group) for group in owned.logs)
     role = () if needed else _role(names, owned, policies)
     last = _last(names, owned, bucket=bucket and not needed)
     gone = deleted_alarms(state, ())
-    steps = (*endpoints, *gone, *_hosted(state, owned, hosting), *logs, *role, *last)
+    steps = (*endpoints, *stack, *gone, *_hosted(state, owned, hosting), *logs, *role, *last)
     stay = (f"{name} stays: {by} uses it." for name, by in sorted(used.items()))
     notes = (*stay, *_kept(names, owned, policies[1]))
     summary = Summary(names.place, minutes=(1, 5), notes=notes)
     return Plan(TARGET, "delete", names.endpoint, steps, summary)
+
+
+def _stack(names: Names, owned: OwnedResources) -> Iterator[Step]:
+    """The stack of the template that the kit deployed, with what it has made."""
+    if owned.template == own_template(names.endpoint):
+        yield deleted("stack", stack_name(names.endpoint), "delete_stack")
 
 
 def unproved(state: CurrentState) -> Hosting:
@@ -99,6 +107,8 @@ def _kept(names: Names, owned: OwnedResources, others: Collection[str]) -> Itera
     """What stays though it may look like ours, in lines."""
     if owned.role and others:
         yield f"role {names.role} stays: others gave it policies ({', '.join(others)})"
+    if owned.template and owned.template != own_template(names.endpoint):
+        yield f"role {names.role} stays: it is of the template {owned.template}"
     for folder in owned.unmarked:
         yield f"s3://{names.bucket}/{folder} stays: it has no mark to tell whose it is"
     for found in owned.packages:

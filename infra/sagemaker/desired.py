@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.sagemaker import async_inference
 from onnxferry.infra.sagemaker.alarms import Watched
+from onnxferry.infra.sagemaker.fleet import Variants, variants_of
 from onnxferry.infra.sagemaker.image import image
 from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names, tags
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
@@ -59,10 +61,9 @@ class DesiredState:
         return Watched(config["EndpointConfigName"], config["ProductionVariants"], self.p95_ms)
 
     @property
-    def variant(self) -> Mapping[str, Any]:
-        """The configuration's only production variant."""
-        found: Mapping[str, Any] = self.config["ProductionVariants"][0]
-        return found
+    def variant(self) -> Variants:
+        """The configuration's production variants."""
+        return variants_of(self.config)
 
 
 def desired(names: Names, bundle: Bundle, key: str = "") -> DesiredState:
@@ -117,6 +118,7 @@ def _config(names: Names, version: str, model: str) -> dict[str, Any]:
     content: dict[str, Any] = {"ProductionVariants": production_variants(names.settings, model)}
     if names.settings.kms_key and not isinstance(names.settings.serving, Serverless):
         content["KmsKeyId"] = names.settings.kms_key
+    content |= async_inference.config(names)
     name = names.of(version, content)
     return {"EndpointConfigName": name, **content, "Tags": names.tags(version)}
 

@@ -38,11 +38,20 @@ def guardrails(state: CurrentState, watched: Watched) -> Guardrails:
     named = () if _serverless(watched) else (*by_name, *rollout.other_alarms)
     seconds = names.settings.wait_minutes * 60
     notes = tuple(_notes(names, watched, named)) if any(s.removal for s in steps) else ()
-    return Guardrails(steps, blue_green.guarded(rollout, named, seconds), notes)
+    same = _same_variants(state, watched)
+    deployment = blue_green.guarded(rollout, named, seconds) if same else {}
+    return Guardrails(steps, deployment, notes)
 
 
 def _serverless(watched: Watched) -> bool:
     return any("ServerlessConfig" in variant for variant in watched.variants)
+
+
+def _same_variants(state: CurrentState, watched: Watched) -> bool:
+    """Else SageMaker takes no DeploymentConfig, nor of a serverless endpoint."""
+    names = {variant["VariantName"] for variant in watched.variants}
+    serverless = state.variant is not None and "ServerlessConfig" in state.variant
+    return names == set(state.variants) and not (_serverless(watched) or serverless)
 
 
 def _notes(names: Names, watched: Watched, named: Sequence[str]) -> Iterator[str]:
@@ -96,7 +105,7 @@ class GuardrailChecks:
         without = "whether the alarms are there, and quiet, is not known"
         deployments = _deployments(plan)
         self.clients.if_allowed(lambda: alarms.missing(self.clients, rollout.other_alarms), without)
-        if deployments and self.there.main:
+        if any(s.operation == "promote" for s in plan.steps) and self.there.main:
             blue_green.refuse_too_few(rollout, self.count)
             blue_green.refuse_other_variants(rollout, self.there.variants, self.variants)
         named = [name for deployment in deployments for name in blue_green.watched(deployment)]

@@ -33,6 +33,7 @@ def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
         *_endpoints(clients, empty),
         *_hosting(clients, empty, "list_endpoint_configs", "EndpointConfig"),
         *_hosting(clients, empty, "list_models", "Model"),
+        *_jobs(clients, empty),
         *_alarms(clients, empty),
         *_roles(clients, names, empty),
         *_bucket(clients, names, empty),
@@ -61,6 +62,20 @@ def _hosting(clients: AwsClients, empty: Listed, operation: str, kind: str) -> I
         if ENDPOINT_TAG in tags:
             words = {"EndpointConfig": "endpoint configuration", "Model": "model"}
             yield _tagged(replace(empty, kind=words[kind], name=name, state="made"), tags)
+
+
+def _jobs(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
+    """Transform jobs that are at work: of the others there is but a record, which stays."""
+    listed = ("sagemaker", "list_transform_jobs", "TransformJobSummaries", "transform jobs")
+    found = clients.if_allowed(
+        lambda: clients.pages(*listed, StatusEquals="InProgress"), "batch jobs are not listed"
+    )
+    for item in found or ():
+        name, state_ = item["TransformJobName"], item["TransformJobStatus"]
+        tags = state.tags_of(clients, item["TransformJobArn"], f"transform job {name}")
+        if ENDPOINT_TAG in tags:
+            one = _tagged(replace(empty, kind="transform job", name=name, state=state_), tags)
+            yield replace(one, instance_hours=_HOURS)
 
 
 def _alarms(clients: AwsClients, empty: Listed) -> Iterator[Listed]:

@@ -18,6 +18,8 @@ DEPLOYED_TAG = "onnxferry:deployed"  # ISO 8601, UTC
 HISTORY_TAG = "onnxferry:previous"  # configurations that served, newest first
 KEYS_TAG = "onnxferry:tags"  # which other tags are ours to change: see `keys_of`
 BUCKET_TAG = "onnxferry:bucket"  # of the account and region that a bucket is made for
+TEMPLATE_TAG = "onnxferry:template"  # whose template made it: "cloudformation STACK", "terraform"
+STACK_TAG = "onnxferry:stack"  # of the endpoint that a stack is deployed for, by the kit
 READY_TAG = "onnxferry:ready"  # set last on a bucket that is made
 
 
@@ -129,6 +131,16 @@ class Names:
         own = {VERSION_TAG: version, DEPLOYED_TAG: self.now, HISTORY_TAG: " ".join(history)}
         said = {key: value for key, value in {**own, KEYS_TAG: keys_of(given)}.items() if value}
         return tags({**given, ENDPOINT_TAG: self.made, **said})
+
+
+def stack_name(endpoint: str) -> str:
+    """Of the stack that the kit deploys for an endpoint."""
+    return f"onnxferry-{endpoint}"
+
+
+def own_template(endpoint: str) -> str:
+    """What the tag TEMPLATE_TAG says on what that stack has made."""
+    return f"cloudformation {stack_name(endpoint)}"
 
 
 def version_of(endpoint: str, name: str) -> str:

@@ -6,12 +6,15 @@ Each may be done twice, for a broken connection may have hidden that an earlier 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.alarm_operations import AlarmOperations
+from onnxferry.infra.sagemaker.async_requests import AsyncRequests
+from onnxferry.infra.sagemaker.batch.operations import BatchOperations
 from onnxferry.infra.sagemaker.blue_green import waited, watched
 from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.fired import fired
@@ -19,7 +22,8 @@ from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS
 from onnxferry.infra.sagemaker.scaling.operations import ScalingOperations
 from onnxferry.infra.sagemaker.scaling.refusals import refused_scaling
-from onnxferry.infra.sagemaker.smoke import SmokeTest
+from onnxferry.infra.sagemaker.smoke import Send, SmokeTest
+from onnxferry.infra.sagemaker.stack_operations import StackOperations
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.system.exits import program
@@ -28,7 +32,7 @@ _DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_con
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
-class Operations(AlarmOperations, ScalingOperations):
+class Operations(AlarmOperations, BatchOperations, ScalingOperations, StackOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:
@@ -83,7 +87,8 @@ class Operations(AlarmOperations, ScalingOperations):
         found = self._seen(step, config)
         if found is None:
             raise self._gone(step.name)
-        if found.state in BROKEN:
+        again = step.parameters.get("recreate") and found.config != config
+        if found.state in BROKEN or again:
             return self._recreate(step)
         if found.config != config or found.state != "InService":
             self._refuse_firing(step.name, watched(request.get("DeploymentConfig", {})))
@@ -100,7 +105,16 @@ class Operations(AlarmOperations, ScalingOperations):
 
     def smoke(self, step: Step) -> None:
         """See SmokeTest."""
-        SmokeTest(self.clients).run(step.name, step.parameters["package"])
+        SmokeTest(self.clients).run(step.name, step.parameters["package"], self._sent(step))
+
+    def _sent(self, step: Step) -> Send | None:
+        """How an asynchronous endpoint is asked; None for others."""
+        if not (place := step.parameters.get("requests", "")):
+            return None
+        asked = AsyncRequests(
+            self.clients, step.name, place, self.names.mark(), self._wait, tidy=True
+        )
+        return lambda request: asked.send(request, self.names.settings.wait_minutes * 60)
 
     def record_history(self, step: Step) -> None:
         """Tag the endpoint with the configurations that have proved themselves."""
@@ -201,9 +215,12 @@ class Operations(AlarmOperations, ScalingOperations):
         )
 
     def _update(self, step: Step, config: str) -> None:
+        update = partial(self._ask, "update_endpoint", step.name, **step.parameters["update"])
         try:
-            self._ask("update_endpoint", step.name, **step.parameters["update"])
+            self._undisturbed(step.name, update)
         except Refused as e:
+            if "cloudwatch:DescribeAlarms" in str(e):
+                e.with_context("Give the execution role that permission: SageMaker looks with it.")
             if "scalable target" in str(e):
                 e.with_context(refused_scaling(step.name, FIRST))
             found = state.endpoint(self.clients, step.name)
@@ -252,7 +269,7 @@ class Operations(AlarmOperations, ScalingOperations):
 
     def _delete(self, name: str) -> None:
         try:
-            self._ask("delete_endpoint", name, EndpointName=name)
+            self._undisturbed(name, partial(self._ask, "delete_endpoint", name, EndpointName=name))
         except NotFound:
             return
         except Refused:

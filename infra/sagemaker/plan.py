@@ -13,7 +13,7 @@ from typing import Any
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
 from onnxferry.infra.sagemaker import alarms, rollout
-from onnxferry.infra.sagemaker.desired import DesiredState
+from onnxferry.infra.sagemaker.desired import DesiredState, Upload
 from onnxferry.infra.sagemaker.fleet import Variant
 from onnxferry.infra.sagemaker.guardrails import guardrails
 from onnxferry.infra.sagemaker.names import Names
@@ -41,10 +41,10 @@ def deploy(
     foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
     steps = (
         *foundation,
-        made(found.package, "package", package.url, "put_package", asdict(package)),
+        package_step(package, found),
         role(names, desired.role, found),
-        _hosted("model", model, desired.model, model in state.models),
-        _hosted(_CONFIG, config, desired.config, config in state.configs),
+        hosted("model", model, desired.model, model in state.models),
+        hosted(_CONFIG, config, desired.config, config in state.configs),
         *guard.steps,
         *serving,
         *changed_tags(state, model, config),
@@ -57,7 +57,7 @@ def deploy(
         state.replaced,
         str(rollout.will_run(state, desired.variant)),
         rollout.minutes(names, serving),
-        peak=" and ".join(map(str, fleets)),
+        peak=str(fleets),
         notes=(*rollout.notes(state, desired.variant), *guard.notes),
         region=names.region,
         count=rollout.will_run(state, desired.variant).count,
@@ -83,13 +83,13 @@ def rollback(state: CurrentState, url: str, variant: Variant) -> Plan:
     names, config = state.names, to_go_back_to(state)
     back = rollout.moved(state, Goal(config, url, variant))
     steps = (*back, *rollout.proved(state, config), *rollout.delete_candidate(state))
-    fleets = " and ".join(map(str, rollout.peak(state, variant, back)))
+    fleets = str(rollout.peak(state, variant, back))
     will, version = str(rollout.will_run(state, variant)), names.version_of(config)
     summary = Summary(names.place, version, state.replaced, will, (5, 15), peak=fleets)
     return Plan(TARGET, "roll back", names.endpoint, steps, summary)
 
 
-def _hosted(resource: str, name: str, request: Mapping[str, Any], there: bool) -> Step:
+def hosted(resource: str, name: str, request: Mapping[str, Any], there: bool) -> Step:
     """A model or a configuration. What is made and not proved is removed."""
     operation, removal = {
         "model": ("create_model", deleted_model(name)),
@@ -108,6 +108,11 @@ def role(names: Names, wanted: Mapping[str, Any] | None, found: Prerequisites) -
     if wanted["policy"]["PolicyName"] in (found.policies or ()) and bound:
         there = "same"
     return made(there, "role", names.role, "make_role", wanted)
+
+
+def package_step(package: Upload, found: Prerequisites) -> Step:
+    """The package in its bucket."""
+    return made(found.package, "package", package.url, "put_package", asdict(package))
 
 
 def made(there: str, resource: str, name: str, operation: str, request: Mapping[str, Any]) -> Step:

@@ -4,15 +4,24 @@ allowed, and the endpoints that are there what is used."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.sagemaker import references, state
-from onnxferry.infra.sagemaker.fleet import Fleet
+from onnxferry.infra.sagemaker.fleet import (
+    Containers,
+    Fleet,
+    Fleets,
+    configured,
+    running,
+    variants_of,
+)
 from onnxferry.infra.sagemaker.names import Names
 
+_SERVERLESS = "Maximum total concurrency that can be allocated across all serverless endpoints"
 
-def shortage(clients: AwsClients, names: Names, fleets: tuple[Fleet, ...]) -> str:
+
+def shortage(clients: AwsClients, names: Names, fleets: Fleets) -> str:
     """What is lacking for `fleets` to run at a time, in words; "" where nothing is, or where the
     account has no such quota. Raises NotAllowed."""
     of_sagemaker = {"ServiceCode": "sagemaker", "MaxResults": 100}
@@ -23,29 +32,36 @@ def shortage(clients: AwsClients, names: Names, fleets: tuple[Fleet, ...]) -> st
 
 
 def _lacking(
-    names: Names, fleets: Iterable[Fleet], used: Counter[str], quotas: dict[str, dict[str, object]]
+    names: Names, fleets: Fleets, used: Counter[str], quotas: dict[str, dict[str, object]]
 ) -> Iterator[str]:
-    for fleet in fleets:
-        name = f"{fleet.instance_type} for endpoint usage"
-        quota, others = quotas.get(name), used[fleet.instance_type]
-        if quota is None or others + fleet.count <= float(str(quota["Value"])):
+    for part in fleets.parts:
+        name, needed, advice = _asked(part)
+        quota, others = quotas.get(name), used[name]
+        if quota is None or others + needed <= float(str(quota["Value"])):
             continue
-        more = f"--quota-code {quota['QuotaCode']} --desired-value {others + fleet.count}"
+        more = f"--quota-code {quota['QuotaCode']} --desired-value {others + needed}"
         yield (
             f"{name}: {float(str(quota['Value'])):g} are allowed in {names.region}, {others} serve"
-            f" other endpoints, and this needs {fleet.count} at a time. Ask for more (aws"
+            f" other endpoints, and this needs {needed} at a time. Ask for more (aws"
             f" service-quotas request-service-quota-increase --service-code sagemaker {more}"
-            f" --region {names.region}), or set another sagemaker.serving.instance_type"
+            f" --region {names.region}), or set {advice}"
         )
 
 
+def _asked(part: Fleet | Containers) -> tuple[str, int, str]:
+    """The quota's name, how much of it is needed, and what to set else."""
+    if isinstance(part, Containers):
+        return _SERVERLESS, part.concurrency, "a smaller sagemaker.serving.max_concurrency"
+    name = f"{part.instance_type} for endpoint usage"
+    return name, part.count, "another sagemaker.serving.instance_type"
+
+
 def _used(clients: AwsClients, but: set[str]) -> Counter[str]:
-    """Instances by type, of all endpoints other than `but`."""
+    """By quota, what all endpoints other than `but` use."""
     counts: Counter[str] = Counter()
     for endpoint in references.endpoints(clients, but):
-        for variant in (state.described_config(clients, endpoint.config) or {}).get(
-            "ProductionVariants", []
-        ):
-            running = endpoint.count or variant.get("InitialInstanceCount", 0)
-            counts[variant.get("InstanceType", "")] += running
+        if config := state.described_config(clients, endpoint.config):
+            there = variants_of(config)
+            now = running(there, endpoint.counts) if endpoint.count else configured(there)
+            counts.update({name: used for name, used, _ in map(_asked, now.parts)})
     return counts

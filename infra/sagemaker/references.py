@@ -13,10 +13,14 @@ def users(
     clients: AwsClients, configs: Collection[str], models: Collection[str], but: Collection[str]
 ) -> dict[str, str]:
     """Those of `configs` and `models` that are in use, and by what ("endpoint x"): by endpoints
-    other than `but`, by configurations other than `configs`. Asks nothing where both are empty."""
+    and transform jobs other than `but`, by configurations other than `configs`. Asks nothing where
+    both are empty."""
     found = dict(of_configs(clients, configs, but)) if configs else {}
     unused = set(configs) - set(found)
-    return {**found, **dict(of_models(clients, models, unused))} if models else found
+    if models:
+        found |= dict(of_models(clients, models, unused))
+        found |= dict(of_jobs(clients, models, but))
+    return found
 
 
 def of_configs(
@@ -42,6 +46,19 @@ def of_models(
         ]
         used = {variant.get("ModelName") for variant in variants} & set(models)
         yield from ((model, f"endpoint configuration {name}") for model in used)
+
+
+def of_jobs(
+    clients: AwsClients, models: Collection[str], but: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Each of `models` that a transform job at work needs, with that job."""
+    listed = ("sagemaker", "list_transform_jobs", "TransformJobSummaries", "transform jobs")
+    found = clients.pages(*listed, StatusEquals="InProgress")
+    for name in _but((item["TransformJobName"] for item in found), but):
+        describe = ("sagemaker", "describe_transform_job", f"transform job {name}")
+        job = clients.call_if_there(*describe, TransformJobName=name)
+        if job and job["ModelName"] in models:
+            yield job["ModelName"], f"transform job {name}"
 
 
 def endpoints(clients: AwsClients, but: Collection[str] = ()) -> Iterator[state.Endpoint]:

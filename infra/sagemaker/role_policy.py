@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from onnxferry.infra.sagemaker import async_inference
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
 from onnxferry.infra.sagemaker.private_rights import private_rights
 from onnxferry.infra.target_tables.sagemaker import Serverless
@@ -32,8 +33,8 @@ def execution_role(names: Names) -> dict[str, Any]:
 
 
 def is_our_policy(name: str) -> bool:
-    """Whether a policy of the role has such a name as `role_policy` gives."""
-    return re.fullmatch(r"onnxferry-[0-9a-f]{8}", name) is not None
+    """Whether a policy of the role has such a name as we give, for serving or for a batch."""
+    return re.fullmatch(r"onnxferry-(batch-)?[0-9a-f]{8}", name) is not None
 
 
 def role_policy(names: Names, key: str = "") -> dict[str, Any]:
@@ -47,13 +48,14 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
     logs = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
     images = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
     document = _document(
-        _allow(_one_or_all([f"{bucket}/{place}" for place in places]), "s3", "GetObject"),
-        {**_allow(bucket, "s3", "ListBucket"), "Condition": below},
-        _allow(group, "logs", logs),
-        {**_allow("*", "cloudwatch", "PutMetricData"), "Condition": metrics},
-        _allow("*", "ecr", "GetAuthorizationToken"),
-        _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
-        *([_decrypt(names, key)] if key else []),
+        allow(_one_or_all([f"{bucket}/{place}" for place in places]), "s3", "GetObject"),
+        {**allow(bucket, "s3", "ListBucket"), "Condition": below},
+        allow(group, "logs", logs),
+        {**allow("*", "cloudwatch", "PutMetricData"), "Condition": metrics},
+        allow("*", "ecr", "GetAuthorizationToken"),
+        allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
+        *([use_of_key(names, key)] if key else []),
+        *(allow(_one_or_all(at), *what) for at, *what in async_inference.rights(names)),
         *_alarms(names),
         *private_rights(names),
     )
@@ -69,17 +71,18 @@ def _alarms(names: Names) -> Iterator[dict[str, Any]]:
     if isinstance(names.settings.serving, Serverless):
         return  # nothing is watched there
     if rollout.alarms or rollout.other_alarms:
-        yield _allow("*" if rollout.other_alarms else ours, "cloudwatch", "DescribeAlarms")
+        yield allow("*" if rollout.other_alarms else ours, "cloudwatch", "DescribeAlarms")
 
 
-def _decrypt(names: Names, key: str) -> dict[str, Any]:
-    """A policy names a key by its ARN; one that is known by its alias, by a condition."""
+def use_of_key(names: Names, key: str, actions: str = "Decrypt") -> dict[str, Any]:
+    """A statement about a KMS key. A policy names it by its ARN; one that is known by its alias, by
+    a condition."""
     alias = key.rpartition(":")[2]
     if not alias.startswith("alias/"):
         arn = key if key.startswith("arn:") else names.arn("kms", f"key/{key}")
-        return _allow(arn, "kms", "Decrypt")
+        return allow(arn, "kms", actions)
     named = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
-    return {**_allow(names.arn("kms", "key/*"), "kms", "Decrypt"), "Condition": named}
+    return {**allow(names.arn("kms", "key/*"), "kms", actions), "Condition": named}
 
 
 def _one_or_all(values: list[str]) -> str | list[str]:
@@ -87,7 +90,8 @@ def _one_or_all(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
 
 
-def _allow(resource: str | list[str], service: str, actions: str) -> dict[str, Any]:
+def allow(resource: str | list[str], service: str, actions: str) -> dict[str, Any]:
+    """A statement of a policy; `actions` are words."""
     allowed = [f"{service}:{action}" for action in actions.split()]
     return {"Effect": "Allow", "Action": allowed, "Resource": resource}
 

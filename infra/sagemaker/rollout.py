@@ -8,14 +8,25 @@ longer so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Step
+from onnxferry.infra.sagemaker import async_inference, blue_green, moves
 from onnxferry.infra.sagemaker.blue_green import at_once
-from onnxferry.infra.sagemaker.fleet import Fleet, Variant, added, configured, retention, updated
+from onnxferry.infra.sagemaker.fleet import (
+    Fleets,
+    Variant,
+    Variants,
+    added,
+    configured,
+    retention,
+    running,
+    updated,
+)
 from onnxferry.infra.sagemaker.names import DEPLOYED_TAG, HISTORY_TAG, VERSION_TAG, Names, tags
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, CurrentState, Endpoint
 from onnxferry.system.exits import program
@@ -26,19 +37,20 @@ Steps = tuple[Step, ...]
 
 @dataclass(frozen=True)
 class Goal:
-    """The configuration that is to serve, its package (s3://...) and its production variant."""
+    """The configuration that is to serve, its package (s3://...) and its production variants;
+    `deployment` is the DeploymentConfig of the update to it, empty where SageMaker takes none."""
 
     config: str
     url: str
     variant: Variant
-    deployment: Mapping[str, Any] = field(default_factory=at_once)  # of the update to it
+    deployment: Mapping[str, Any] = field(default_factory=at_once)
 
 
 def serving(state: CurrentState, goal: Goal) -> Steps:
     """From whatever the endpoint is to `goal` serving, proved."""
     main, names, config = state.main, state.names, goal.config
     if main is None or main.state == "Deleting":
-        made, proof = _created(names, names.endpoint, config), _smoke(names.endpoint, goal.url)
+        made, proof = _created(names, names.endpoint, config), _smoke(names, names.endpoint, goal)
         up: Steps = (*delete_candidate(state), *_stable(main), made, proof)
     elif _on_its_way(main, config) or (main.state in BROKEN and not main.history):
         up = (*moved(state, goal), *delete_candidate(state))
@@ -53,7 +65,7 @@ def moved(state: CurrentState, goal: Goal) -> Steps:
     if main is None:
         return ()
     if _on_its_way(main, goal.config):
-        return _arriving(state, main, goal), _smoke(main.name, goal.url)
+        return _arriving(state, main, goal), _smoke(state.names, main.name, goal)
     return *_stable(main), *_pointed(state, main, goal)
 
 
@@ -64,9 +76,9 @@ def _on_its_way(main: Endpoint, config: str) -> bool:
 def _arriving(state: CurrentState, main: Endpoint, goal: Goal) -> Step:
     """Wait for what an interrupted run began. Where that fails, what proved itself before is put
     back, or there is nothing that did, and the endpoint is removed."""
-    if main.state == "InService" and main.history[:1] == (goal.config,):
-        return Step(Action.REUSE, "endpoint", main.name)
     awaited = _awaited(main.name, goal.config)
+    if main.history[:1] == (goal.config,) and not main.pending:  # else an autoscaler is at work
+        return Step(Action.REUSE, "endpoint", main.name) if main.state == "InService" else awaited
     if state.previous:
         return replace(awaited, restore=_point(state, state.previous, goal, seen=goal.config))
     return awaited if main.history else replace(awaited, removal=deleted_found(main))
@@ -86,7 +98,7 @@ def _candidate(state: CurrentState, goal: Goal) -> Steps:
     elif found:
         made = (deleted_found(found), *made)
     gone = deleted_endpoint(names.candidate, goal.config)
-    return *made, _smoke(names.candidate, goal.url), gone
+    return *made, _smoke(names, names.candidate, goal), gone
 
 
 def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()) -> Step:
@@ -99,10 +111,13 @@ def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()
 
 def _pointed(state: CurrentState, main: Endpoint, goal: Goal) -> Steps:
     """The endpoint moved to `goal` and smoked, else taken back."""
-    proof = _smoke(main.name, goal.url)
+    proof = _smoke(state.names, main.name, goal)
     if main.state not in BROKEN:
         _refuse_unknown(state, main)
+        moves.check(state.names, state.variant, goal.variant)
         back = _point(state, main.config, goal, seen=goal.config)
+        if moves.is_final(state.variant, goal.variant):
+            back = replace(back, parameters={**back.parameters, "recreate": True})
         return replace(_point(state, goal.config, goal, seen=main.config), restore=back), proof
     made = _created(state.names, main.name, goal.config, main.history)
     if kept := next((c for c in main.history if c in state.configs and c != goal.config), ""):
@@ -126,19 +141,25 @@ def _point(state: CurrentState, config: str, goal: Goal, seen: str) -> Step:
     names, main = state.names, state.main
     what = {"EndpointName": names.endpoint, "EndpointConfigName": config}
     rollout = {"DeploymentConfig": goal.deployment if config == goal.config else at_once()}
-    if any("ServerlessConfig" in one for one in (state.variant, goal.variant) if one):
+    if not (goal.deployment and moves.takes_policy(state.variant, goal.variant)):
         rollout = {}  # nothing to choose
     pending = [main.pending] if main and main.pending else []
     parameters = {
-        "update": {**what, **rollout, **retention(state.variant, goal.variant)},
+        "update": {**what, **rollout, **_retention(state, goal)},
         "create": {**what, "Tags": names.tags(names.version_of(config))},
         "seen": [seen, *(one for one in pending if one != seen)],
     }
     return Step(Action.UPDATE, "endpoint", names.endpoint, "promote", parameters)
 
 
-def _smoke(name: str, url: str) -> Step:
-    kind, request = "golden request to endpoint", {"package": url}
+def _retention(state: CurrentState, goal: Goal) -> dict[str, Any]:
+    return retention(state.variant, goal.variant, _counts(state))
+
+
+def _smoke(names: Names, name: str, goal: Goal) -> Step:
+    kind, request = "golden request to endpoint", {"package": goal.url}
+    if isinstance(goal.variant, Variants) and goal.variant.mode == "async":
+        request["requests"] = async_inference.requests(names)
     return Step(Action.CHECK, kind, name, "smoke", request, proves=True)
 
 
@@ -178,40 +199,53 @@ def deleted_found(found: Endpoint) -> Step:
     return deleted_endpoint(found.name, found.config, found.pending)
 
 
-def peak(state: CurrentState, wanted: Variant, steps: Iterable[Step]) -> tuple[Fleet, ...]:
-    """The most that runs at a time while `steps` bring up endpoints with the production variant
-    `wanted`, a fleet a type; none where they bring up none."""
+def peak(state: CurrentState, wanted: Variant, steps: Iterable[Step]) -> Fleets:
+    """The most that runs at a time while `steps` bring up endpoints with the production variants
+    `wanted`; nothing where they bring up none."""
     begun = [s.name for s in steps if s.operation in ("create_endpoint", "promote")]
     if not begun:
-        return ()
+        return Fleets()
     fleets = [will_run(state, wanted)]
     if state.names.candidate in begun:
         fleets.append(configured(wanted))
-    now = (Fleet(state.variant["InstanceType"], _running(state)),) if state.variant else ()
-    return added((*now, max(fleets, key=lambda fleet: fleet.count)))
+    counts = _counts(state)
+    now = running(state.variant, counts) if state.variant and counts else Fleets()
+    return added((now, max(fleets, key=lambda fleet: fleet.count)))
 
 
-def _running(state: CurrentState) -> int:
-    """Instances of the endpoint that serves; none of one that is to be deleted first."""
+def _counts(state: CurrentState) -> Mapping[str, int]:
+    """Instances of the endpoint that serves, by variant; none of one that is to be deleted
+    first."""
     main = state.main
-    return main.count if main and main.state not in {*BROKEN, "Deleting"} else 0
+    return main.counts if main and main.state not in {*BROKEN, "Deleting"} else {}
 
 
-def will_run(state: CurrentState, wanted: Variant) -> Fleet:
-    """What serves in the end, with the production variant `wanted`."""
-    return updated(state.variant, _running(state), wanted)
+def will_run(state: CurrentState, wanted: Variant) -> Fleets:
+    """What serves in the end, with the production variants `wanted`."""
+    return updated(state.variant, _counts(state), wanted)
 
 
 def minutes(names: Names, serving: Steps) -> tuple[int, int]:
     """How long the steps usually take, from and to."""
     made = any(s.name == names.candidate and s.action is Action.CREATE for s in serving)
-    return (10, 25) if made else (5, 15)
+    least, most = (10, 25) if made else (5, 15)
+    waits = math.ceil(sum(_waits(step) for step in serving) / 60)
+    return least + waits, most + waits
+
+
+def _waits(step: Step) -> int:
+    """Seconds that an update waits, all in all."""
+    if step.operation != "promote":
+        return 0
+    return blue_green.waits(step.parameters["update"].get("DeploymentConfig", {}))
 
 
 def notes(state: CurrentState, wanted: Variant) -> tuple[str, ...]:
     """What is said of a number of instances that is not the configured one."""
     there, will = configured(wanted), will_run(state, wanted)
+    final = moves.notes(state.variant, wanted)
     if there.count == will.count:
-        return ()
+        return final
     said = f"sagemaker.serving.instance_count says {there.count}, and has not changed"
-    return (f"The number of instances stays {will.count}: {said} since the last deployment.",)
+    stays = f"The number of instances stays {will.count}: {said} since the last deployment."
+    return stays, *final

@@ -11,6 +11,10 @@ from onnxferry.infra.sagemaker.container_logs import tail
 from onnxferry.infra.sagemaker.storage import split
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.wire import Request
+from onnxferry.scripts.golden_check import Reply
+
+Send = Callable[[Request], Reply]
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,13 @@ class SmokeTest:
     clients: AwsClients
     read: Callable[[bytes, str], Golden] = golden_in
 
-    def run(self, endpoint: str, package: str) -> None:
-        """Ask `endpoint` the golden request of `package` (s3://...). Raises NotHealthy or
-        WrongAnswer, with the end of the container's log."""
+    def run(self, endpoint: str, package: str, send: Send | None = None) -> None:
+        """Ask `endpoint` the golden request of `package` (s3://...), by `send` where it takes none
+        at once. Raises NotHealthy or WrongAnswer, with the end of the container's log."""
         golden, where = self.golden(package), f"AWS {self.clients.region}, endpoint {endpoint}"
+        asked = send or (lambda request: self.clients.invoke(endpoint, request, 60))
         try:
-            smoke(golden, lambda request: self.clients.invoke(endpoint, request, 60), where)
+            smoke(golden, asked, where)
         except (NotHealthy, WrongAnswer) as e:
             e.with_log(tail(self.clients, endpoint))
             raise

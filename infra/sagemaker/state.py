@@ -11,8 +11,16 @@ from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import alarms, storage
 from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import COUNT, Variant
-from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
+from onnxferry.infra.sagemaker.fleet import COUNT, Variants, variants_of
+from onnxferry.infra.sagemaker.names import (
+    ENDPOINT_TAG,
+    HISTORY_TAG,
+    TEMPLATE_TAG,
+    VERSION_TAG,
+    Names,
+    log_group,
+    values_of,
+)
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
 from onnxferry.infra.sagemaker.role_policy import is_our_policy
 
@@ -22,8 +30,8 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`config` serves, or is being created, on `count` instances; `pending` is on its way, "" if
-    none."""
+    """`config` serves, or is being created, on `count` instances, `counts` of each variant;
+    `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -36,6 +44,7 @@ class Endpoint:
     since: Any = None  # when what is under way began
     deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
     tags: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -58,7 +67,7 @@ class Tagged:
 
 @dataclass(frozen=True)
 class CurrentState:
-    """What SageMaker has of an endpoint: the production variant that serves, and by their names the
+    """What SageMaker has of an endpoint: the production variants that serve, and by their names the
     configurations and models that are ours, older versions' too. `foreign` are others with names
     like ours."""
 
@@ -68,14 +77,22 @@ class CurrentState:
     configs: Mapping[str, Tagged]
     models: Mapping[str, Tagged]
     foreign: tuple[str, ...] = ()
-    variant: Variant | None = None
+    variant: Variants | None = None
     alarms: Mapping[str, AlarmState] = field(default_factory=dict)
-    variants: tuple[str, ...] = ()  # the names of all production variants that serve
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of all production variants that serve."""
+        return tuple(one["VariantName"] for one in self.variant.all) if self.variant else ()
 
     @property
     def version(self) -> str:
-        """The version that serves, or is being created; "" if none."""
-        return self.names.version_of(self.main.config) if self.main else ""
+        """The version that serves, or is being created; "" if none. A template's configuration is
+        not named by it."""
+        if self.main is None:
+            return ""
+        named = self.names.version_of(self.main.config)
+        return named or self.main.tags.get(VERSION_TAG, "").replace("unknown", "")
 
     @property
     def replaced(self) -> str:
@@ -114,12 +131,14 @@ class Prerequisites:
 @dataclass(frozen=True)
 class OwnedResources:
     """What else deploying made: packages, log groups, and whether the role; and folders of packages
-    `unmarked`, which an earlier release may have made."""
+    `unmarked`, which an earlier release may have made. `template` is the tag of the template whose
+    the role or the endpoint is, "" for none."""
 
     packages: tuple[Packages, ...]
     logs: tuple[str, ...]
     role: bool
     unmarked: tuple[str, ...] = ()
+    template: str = ""
 
 
 def read(clients: AwsClients, names: Names) -> CurrentState:
@@ -129,17 +148,14 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     models = _listed(clients, names, "list_models", "Model")
     foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
     found = described_config(clients, main.config) if main else None
-    variant = found["ProductionVariants"][0] if found else None
+    variant = variants_of(found) if found else None
     hosted = (_ours(configs), _ours(models), foreign, variant)
-    serving = tuple(one["VariantName"] for one in found["ProductionVariants"]) if found else ()
-    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names), serving)
+    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names))
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
     """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
-    made = made_role(clients, names) if desired.role else None
-    policies = role_policies(clients, names)[0] if made else None
-    boundary = boundary_of(made) if made else ""
+    policies, boundary = _role(clients, names, desired)
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
         none = Packages(names.bucket, names.folder)
@@ -149,15 +165,32 @@ def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState)
     return Prerequisites(bucket, stored, policies, found, boundary)
 
 
+def _role(
+    clients: AwsClients, names: Names, desired: DesiredState
+) -> tuple[tuple[str, ...] | None, str]:
+    """The policies of the role that we make, None where there is no such role, and its boundary. A
+    template's role is what that says."""
+    found = made_role(clients, names) if desired.role else None
+    if desired.role is None or found is None:
+        return None, ""
+    if TEMPLATE_TAG in values_of(found.get("Tags", [])):
+        bound = desired.role["create"].get("PermissionsBoundary", "")
+        return (desired.role["policy"]["PolicyName"],), bound
+    return role_policies(clients, names)[0], boundary_of(found)
+
+
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
     """Packages are looked for where they are put now, and where the models say."""
     names = state.names
     own = {(names.bucket, folder) for folder in (names.folder, *names.package_folders)}
     places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
     found = [packages(clients, names, *place) for place in sorted(own.union(filter(None, places)))]
-    role = not names.settings.role and has_role(clients, names)
-    unmarked = storage.unmarked(clients, names)
-    return OwnedResources(tuple(found), _log_groups(clients, names), role, unmarked)
+    role = None if names.settings.role else made_role(clients, names)
+    template = values_of((role or {}).get("Tags", [])).get(TEMPLATE_TAG, "")
+    made = role is not None and not template
+    main = state.main.tags.get(TEMPLATE_TAG, "") if state.main else ""
+    logs, unmarked = _log_groups(clients, names), storage.unmarked(clients, names)
+    return OwnedResources(tuple(found), logs, made, unmarked, main or template)
 
 
 def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
@@ -170,9 +203,10 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
     last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    count = sum(variant.get(COUNT, 0) for variant in found.get("ProductionVariants", []))
-    under_way = (_stage(coming), since, last)
-    return Endpoint(name, arn, state, config, pending, reason, count, *under_way)
+    variants = found.get("ProductionVariants", [])
+    counts = {one["VariantName"]: one.get(COUNT, 0) for one in variants}
+    told = (reason, sum(counts.values()), _stage(coming), since, last)
+    return Endpoint(name, arn, state, config, pending, *told, counts=counts)
 
 
 def _stage(coming: Mapping[str, Any]) -> str:
@@ -188,10 +222,10 @@ def described_config(clients: AwsClients, config: str) -> Any:
     return clients.call_if_there(*describe, EndpointConfigName=config) if config else None
 
 
-def served(clients: AwsClients, config: str) -> tuple[str, Variant]:
-    """The package (s3://...) that a configuration serves, and its production variant."""
+def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
+    """The package (s3://...) that a configuration serves, and its production variants."""
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
-    variant = clients.call(*describe, EndpointConfigName=config)["ProductionVariants"][0]
+    variant = variants_of(clients.call(*describe, EndpointConfigName=config))
     return _url_of_model(clients, variant["ModelName"]), variant
 
 
@@ -205,7 +239,8 @@ def made_role(clients: AwsClients, names: Names) -> Mapping[str, Any] | None:
     it is not ours."""
     role = names.role
     found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
-    if found and values_of(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.made:
+    tags = values_of(found["Role"].get("Tags", [])) if found else {}
+    if found and tags.get(ENDPOINT_TAG) != names.made:
         raise NameTaken(
             f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
             " role to use, or choose another endpoint name with --name"

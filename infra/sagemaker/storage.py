@@ -13,7 +13,14 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotAllowed, NotFound, PublishFailed, Refused
 from onnxferry.infra.sagemaker.desired import Upload
-from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names
+from onnxferry.infra.sagemaker.names import (
+    BUCKET_TAG,
+    READY_TAG,
+    TEMPLATE_TAG,
+    Names,
+    own_template,
+    values_of,
+)
 from onnxferry.infra.sagemaker.packages import Packages, is_marked, listing
 from onnxferry.system.console import Progress
 from onnxferry.system.hashes import sha256
@@ -48,9 +55,7 @@ def bucket_state(clients: AwsClients, names: Names) -> str:
 
 def _made(clients: AwsClients, names: Names) -> str:
     """The state of the default bucket, by its tags."""
-    where, request = f"bucket {names.bucket}", names.at(names.bucket)
-    found = clients.call_if_there("s3", "get_bucket_tagging", where, **request) or {"TagSet": []}
-    tags = {tag["Key"] for tag in found["TagSet"]}
+    where, tags = f"bucket {names.bucket}", _bucket_tags(clients, names)
     if READY_TAG in tags:
         return "ready"
     if BUCKET_TAG in tags:
@@ -60,6 +65,12 @@ def _made(clients: AwsClients, names: Names) -> str:
         " and changes nothing about it. Name it as sagemaker.bucket to use it as it is; or delete"
         " it, and it is made anew"
     )
+
+
+def _bucket_tags(clients: AwsClients, names: Names) -> dict[str, str]:
+    where, request = f"bucket {names.bucket}", names.at(names.bucket)
+    found = clients.call_if_there("s3", "get_bucket_tagging", where, **request)
+    return values_of(found["TagSet"]) if found else {}
 
 
 def encryption_key(clients: AwsClients, names: Names) -> str:
@@ -77,9 +88,12 @@ def encryption_key(clients: AwsClients, names: Names) -> str:
 
 
 def bucket_is_spare(clients: AwsClients, names: Names, found: Iterable[Packages]) -> bool:
-    """Whether we made the bucket, and all that is in it are packages that are `found` there, and
-    the lease."""
+    """Whether we made the bucket, by `deploy` or by this endpoint's template, and all that is in it
+    are packages that are `found` there, and the lease."""
     if names.settings.bucket or bucket_state(clients, names) != "ready":
+        return False
+    template = _bucket_tags(clients, names).get(TEMPLATE_TAG)
+    if template not in (None, own_template(names.endpoint)):
         return False
     there = listing(clients, names, names.bucket, "")
     ours = {key for one in found if one.bucket == names.bucket for key in one.keys}

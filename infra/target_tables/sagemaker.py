@@ -72,6 +72,8 @@ class Async(_Instances):
     """Asynchronous Inference."""
     output: Folder | None = None
     """Where answers are put (s3://BUCKET/PREFIX/); default: beside the packages."""
+    inputs: tuple[Folder, ...] = ()
+    """Further places of requests (s3://BUCKET/PREFIX/) that the role may read."""
     success_topic: Topic | None = None
     """ARN of the SNS topic that is told of each answer."""
     error_topic: Topic | None = None
@@ -218,13 +220,11 @@ class SageMaker(PricedTable):
         if self.role and self.permissions_boundary:
             yield "permissions_boundary is of the role that is created, and role gives another"
         serving, scaling = self.serving, self.scaling
-        if scaling and scaling.min == 0 and not isinstance(serving, Async):
-            yield f'scaling.min = 0 needs serving.mode = "async"; got "{serving.mode}"'
-        yield from self._problems_alarms()
         if self.kms_key:
             yield from _problems_key(serving)
         if scaling:
             yield from _problems_scaled(scaling, serving)
+        yield from self._problems_alarms()
         if isinstance(serving, Serverless):
             yield from self._problems_serverless(serving)
 

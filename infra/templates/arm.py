@@ -4,15 +4,12 @@ whole document."""
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 _TYPES = {bool: "bool", int: "int", str: "string", list: "array", dict: "object"}
-Path = tuple[str | int, ...]
 
 
 def quoted(text: str) -> str:
@@ -48,26 +45,6 @@ def literal(value: Any) -> Any:
         return [literal(inner) for inner in value]
     bracketed = isinstance(value, str) and value.startswith("[") and value.endswith("]")
     return f"[{value}" if bracketed else value
-
-
-def placed(body: Any, path: Path, value: Any) -> Any:
-    """`body` with another `value` at `path`, where it has one there; else as it is."""
-    if not path:
-        return value
-    key, rest = path[0], path[1:]
-    if isinstance(body, Mapping) and key in body:
-        return {**body, key: placed(body[key], rest, value)}
-    if isinstance(body, Sequence) and isinstance(key, int) and key < len(body):
-        return [*body[:key], placed(body[key], rest, value), *body[key + 1 :]]
-    return body
-
-
-def found(body: Any, path: Path) -> Any:
-    """What is at `path`; None where there is nothing."""
-    try:
-        return reduce(operator.getitem, path, body)
-    except (KeyError, IndexError, TypeError):
-        return None
 
 
 def declared(default: Any, description: str, **more: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _summary(state: CurrentState, to: Goal, serving: Steps) -> Summary:
         state.replaced,
         str(rollout.will_run(state, to.variant)),
         rollout.minutes(names, serving),
-        peak=" and ".join(map(str, rollout.peak(state, to.variant, serving))),
+        peak=str(rollout.peak(state, to.variant, serving)),
         notes=rollout.notes(state, to.variant),
     )
 

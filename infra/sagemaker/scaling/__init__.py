@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from onnxferry.infra.sagemaker.scaling.plan import change, deleted, deployed, rolled_back
 from onnxferry.infra.sagemaker.scaling.requests import ScaledVariant, wanted
-from onnxferry.infra.sagemaker.scaling.state import FoundScaling, listed, read
+from onnxferry.infra.sagemaker.scaling.state import FoundScaling, listed, read, read_if_allowed
 
 __all__ = [
     "FoundScaling",
@@ -19,6 +19,7 @@ __all__ = [
     "deployed",
     "listed",
     "read",
+    "read_if_allowed",
     "rolled_back",
     "wanted",
 ]

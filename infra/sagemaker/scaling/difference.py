@@ -28,7 +28,7 @@ def differs(found: ScaledVariant, new: ScaledVariant) -> bool:
 
 
 def spare(found: ScaledVariant, new: ScaledVariant) -> dict[str, list[str]]:
-    """Names of policies, scheduled actions and tags that are there and not wanted."""
+    """Names of policies, scheduled actions, tags and alarms that are there and not wanted."""
     names = _names(new.policies, "PolicyName"), _names(new.schedule, "ScheduledActionName")
     policies = (p["PolicyName"] for p in found.policies)
     actions = (a["ScheduledActionName"] for a in found.schedule)
@@ -36,6 +36,7 @@ def spare(found: ScaledVariant, new: ScaledVariant) -> dict[str, list[str]]:
         "policies": sorted(name for name in policies if name not in names[0]),
         "actions": sorted(name for name in actions if name not in names[1]),
         "tags": sorted(set(found.tags) - set(new.tags)),
+        "alarms": [found.alarm["AlarmName"]] if found.alarm and not new.alarm else [],
     }
 
 

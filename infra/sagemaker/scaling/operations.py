@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken, NotFound, Unavailable
+from onnxferry.infra.errors import NameTaken, NotFound, Refused, Unavailable
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, Names, tags
 from onnxferry.infra.sagemaker.scaling import state
 from onnxferry.infra.sagemaker.scaling.requests import identified, is_step
 from onnxferry.infra.sagemaker.scaling.state import SERVICE
+from onnxferry.infra.sagemaker.state import Endpoint, endpoint
 
 _SETTLE_SECONDS = 120.0  # until a new scalable target is known everywhere
+_QUICKER = 5  # times that an autoscaler may be before us
 
 
 class ScalingOperations:
@@ -23,6 +25,7 @@ class ScalingOperations:
     clients: AwsClients
     names: Names
     wait: Callable[..., None]
+    _stable: Callable[[str], Endpoint | None]
 
     def put_scaling(self, step: Step) -> None:
         """Register a variant, or change its limits and tags; put policies, scheduled actions and
@@ -39,6 +42,8 @@ class ScalingOperations:
         if asked["alarm"]:
             steps = (p["PolicyName"] for p in asked["policies"] if is_step(p))
             self._put_alarm(asked["alarm"], policies[next(steps)])
+        for name in asked["gone"]["alarms"]:
+            self._delete_alarm(name)
         for policy in asked["gone"]["policies"]:
             self._scale(at, "delete_scaling_policy", PolicyName=policy)
         for action in asked["gone"]["actions"]:
@@ -61,6 +66,19 @@ class ScalingOperations:
             self._delete_alarm(name)
         if self._own_target(at):
             self._scale(at, "deregister_scalable_target")
+
+    def _undisturbed(self, name: str, ask: Callable[[], None]) -> None:
+        """Ask for a change of an endpoint, and again where an autoscaler was quicker: SageMaker
+        refuses it while another number of instances comes up."""
+        for _ in range(_QUICKER):
+            try:
+                return ask()
+            except Refused:
+                found = endpoint(self.clients, name)
+                if found is None or found.state != "Updating" or found.pending:
+                    raise
+            self._stable(name)
+        return ask()
 
     def _register(self, at: dict[str, str], asked: Mapping[str, Any]) -> str:
         """The target's ARN. Tags are taken at the first registration alone."""
@@ -120,8 +138,8 @@ class ScalingOperations:
     def _put_alarm(self, alarm: Mapping[str, Any], policy: str) -> None:
         """CloudWatch replaces an alarm of the same name without asking, so it is looked at."""
         name = alarm["AlarmName"]
-        there = state.alarm(self.clients, name)
-        if there and there["Tags"].get(ENDPOINT_TAG) != self.names.made:
+        there, ours = state.own_alarm(self.clients, self.names)
+        if there and not ours:
             raise NameTaken(
                 f"AWS {self.names.region}, alarm {name}: it exists, and onnxferry did not make it;"
                 " delete it, or choose another endpoint name with --name"
@@ -130,9 +148,9 @@ class ScalingOperations:
         self.clients.call("cloudwatch", "put_metric_alarm", f"alarm {name}", **alarm, **own)
 
     def _delete_alarm(self, name: str) -> None:
-        there = state.alarm(self.clients, name)
-        if there and there["Tags"].get(ENDPOINT_TAG) == self.names.made:
-            self.clients.call("cloudwatch", "delete_alarms", f"alarm {name}", AlarmNames=[name])
+        if state.own_alarm(self.clients, self.names)[1]:
+            where = f"alarm {name}"
+            self.clients.call_if_there("cloudwatch", "delete_alarms", where, AlarmNames=[name])
 
 
 def _where(at: Mapping[str, str]) -> str:

@@ -18,15 +18,18 @@ from onnxferry.infra.sagemaker.scaling.capacity import Target, target
 from onnxferry.infra.sagemaker.scaling.difference import differs, spare
 from onnxferry.infra.sagemaker.scaling.refusals import refuse_others, taken
 from onnxferry.infra.sagemaker.scaling.requests import (
+    INSTANCES,
     Request,
     ScaledVariant,
     dimension_of,
     is_step,
     own_name,
+    prefix,
     wanted,
 )
-from onnxferry.infra.sagemaker.scaling.state import FoundScaling, read
+from onnxferry.infra.sagemaker.scaling.state import FoundScaling, own_alarm, read, read_if_allowed
 from onnxferry.infra.sagemaker.state import CurrentState, described_config
+from onnxferry.infra.sagemaker.variants import FIRST
 from onnxferry.scripts.package import Package
 from onnxferry.system.exits import program
 
@@ -94,15 +97,18 @@ def rolled_back(plan: Plan, change: Change) -> Plan:
     return _noted(_woven(plan, change, fits), (said if lost else "",))
 
 
-def deleted(plan: Plan, names: Names, found: Iterable[FoundScaling]) -> Plan:
+def deleted(plan: Plan, clients: AwsClients, names: Names) -> Plan:
     """`plan`, a deletion, with our autoscaling deregistered before the endpoint goes, which takes
     others' along; without an endpoint, what is left of ours."""
-    there = tuple(found)
     goes = [i for i, step in enumerate(plan.steps) if _of_endpoint(step, names)]
-    if not goes and (plan.purpose != "delete" or not there):
+    if not goes and plan.purpose != "delete":
         return plan
     at = goes[0] if goes else plan.foundation
+    there = read_if_allowed(clients, names)
     steps = [_removed(names, one.settings) for one in there if one.ours]
+    alarm = clients.if_allowed(partial(own_alarm, clients, names), "its alarm is not looked for")
+    if alarm and alarm[1] and not any(step.parameters["alarms"] for step in steps):
+        steps.append(_alarm_removed(names))
     theirs = [one.settings.resource for one in there if not one.ours]
     note = f"Others' autoscaling goes with the endpoint: {', '.join(theirs)}."
     placed = (*plan.steps[:at], *steps, *plan.steps[at:])
@@ -153,8 +159,7 @@ def _put(
     action: Action, one: ScaledVariant, found: ScaledVariant | None = None, operation: str = ""
 ) -> Step:
     """`gone` are names of policies and actions of ours that are there and not wanted."""
-    gone = spare(found, one) if found else {"policies": [], "actions": [], "tags": []}
-    what = {**asdict(one), "gone": gone}
+    what = {**asdict(one), "gone": spare(found or one, one)}
     return Step(action, KIND, one.resource, operation or "put_scaling", what)
 
 
@@ -164,6 +169,13 @@ def _removed(names: Names, one: ScaledVariant, *, back: bool = False) -> Step:
     request = {"resource": one.resource, "dimension": one.dimension, "alarms": alarms}
     step = Step(Action.DELETE, KIND, one.resource, "remove_scaling", request)
     return replace(step, restore=_put(Action.UPDATE, one)) if back else step
+
+
+def _alarm_removed(names: Names) -> Step:
+    """Delete an alarm whose scalable target is gone."""
+    name = own_name(names, "backlog")
+    step = _removed(names, ScaledVariant(prefix(names.endpoint) + FIRST, INSTANCES, 0, 0))
+    return replace(step, parameters={**step.parameters, "alarms": [name]})
 
 
 def _of_endpoint(step: Step, names: Names) -> bool:

@@ -44,6 +44,6 @@ def taken(names: Names, found: FoundScaling) -> str:
         f"AWS {names.region}, scalable target {resource}: it is registered, and not by"
         " onnxferry. Run: aws application-autoscaling deregister-scalable-target"
         f" --service-namespace sagemaker --resource-id {resource}"
-        f" --scalable-dimension {dimension}, and deploy again;"
-        " or leave [sagemaker.scaling] out, and what is registered stays"
+        f" --scalable-dimension {dimension}, and deploy again; or leave [sagemaker.scaling] out,"
+        " and what is registered stays"
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, Names, values_of
+from onnxferry.infra.sagemaker import alarms
+from onnxferry.infra.sagemaker.alarms import AlarmState
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, Names
 from onnxferry.infra.sagemaker.scaling.requests import (
     Request,
     ScaledVariant,
@@ -50,6 +53,11 @@ def read(clients: AwsClients, names: Names) -> tuple[FoundScaling, ...]:
     return tuple(found(clients, names, target) for target in there)
 
 
+def read_if_allowed(clients: AwsClients, names: Names) -> tuple[FoundScaling, ...]:
+    """As `read`; nothing where that may not be asked."""
+    return clients.if_allowed(partial(read, clients, names), "autoscaling is not looked for") or ()
+
+
 def targets(clients: AwsClients, resource: str = "") -> list[Any]:
     """All scalable targets of SageMaker in the account and region, or that of a `resource`."""
     one = {"ResourceIds": [resource]} if resource else {}
@@ -87,15 +95,13 @@ def tags_of(clients: AwsClients, arn: str) -> dict[str, str]:
     return dict(answer["Tags"]) if answer else {}
 
 
-def alarm(clients: AwsClients, name: str) -> Any:
-    """An alarm as CloudWatch describes it, with its tags as "Tags"; None where there is none."""
-    asked = ("cloudwatch", "describe_alarms", f"alarm {name}")
-    alarms = clients.call(*asked, AlarmNames=[name])["MetricAlarms"]
-    if not alarms:
-        return None
-    arn = {"ResourceARN": alarms[0]["AlarmArn"]}
-    tagged = clients.call_if_there("cloudwatch", "list_tags_for_resource", f"alarm {name}", **arn)
-    return {**alarms[0], "Tags": values_of(tagged["Tags"]) if tagged else {}}
+def own_alarm(clients: AwsClients, names: Names) -> tuple[AlarmState | None, bool]:
+    """The alarm that a step policy waits for, if there is one of its name, and whether it is
+    ours."""
+    name = own_name(names, "backlog")
+    there = alarms.named(clients, [name]).get(name)
+    ours = there and alarms.with_tags(clients, there).tags.get(ENDPOINT_TAG) == names.made
+    return there, bool(ours)
 
 
 def listed(clients: AwsClients) -> Iterator[tuple[str, Mapping[str, str], str]]:
@@ -131,6 +137,5 @@ def _alarm_of(clients: AwsClients, names: Names, policies: Collection[Request]) 
     """Our alarm that a step policy waits for, if there is such a policy."""
     if not any(map(is_step, policies)):
         return None
-    there = alarm(clients, own_name(names, "backlog"))
-    ours = there and there["Tags"].get(ENDPOINT_TAG) == names.made
-    return _of(there, _ALARM) if ours else None
+    there, ours = own_alarm(clients, names)
+    return _of(there.said, _ALARM) if there and ours else None

@@ -76,7 +76,7 @@ class Alarms:
         return sorted(self._backend.alarms)
 
     def tags(self, name: str) -> dict[str, str]:
-        found: dict[str, str] = self._backend.tagger.get_tag_dict_for_resource(self._arn(name))
+        found: dict[str, str] = self._backend.tagger.get_tag_dict_for_resource(self.arn(name))
         return found
 
     def fire(self, name: str) -> None:
@@ -90,6 +90,11 @@ class Alarms:
         states = {"oldState": {"stateValue": before}, "newState": _state(state, reason)}
         said = f"Alarm updated from {before} to {state}"
         self._keep(name, "StateUpdate", said, {"version": "1.0", **states})
+
+    def quiet(self, name: str) -> None:
+        """No more data come."""
+        if self._backend.alarms[name].treat_missing_data == "notBreaching":
+            self.to(name, "OK", "Threshold Crossed: no datapoints were received")
 
     def state(self, name: str) -> str:
         """ "" where there is no such alarm."""
@@ -216,7 +221,7 @@ class Alarms:
     def delete(self, asked: Mapping[str, Any]) -> Any:
         absent = [name for name in asked["AlarmNames"] if name not in self._backend.alarms]
         for name in asked["AlarmNames"]:
-            self._backend.tagger.delete_all_tags_for_resource(self._arn(name))
+            self._backend.tagger.delete_all_tags_for_resource(self.arn(name))
         self._backend.delete_alarms(asked["AlarmNames"])
         if absent:
             raise Refusal("ResourceNotFound", f"Unknown alarm(s): {', '.join(absent)}", 404)
@@ -227,12 +232,12 @@ class Alarms:
         return {"Tags": [{"Key": key, "Value": value} for key, value in found.items()]}
 
     def tag(self, asked: Mapping[str, Any]) -> Any:
-        arn = self._arn(self._there(asked["ResourceARN"]))
+        arn = self.arn(self._there(asked["ResourceARN"]))
         self._backend.tagger.tag_resource(arn, asked["Tags"])
         return {}
 
     def untag(self, asked: Mapping[str, Any]) -> Any:
-        arn = self._arn(self._there(asked["ResourceARN"]))
+        arn = self.arn(self._there(asked["ResourceARN"]))
         self._backend.tagger.untag_resource_using_names(arn, asked["TagKeys"])
         return {}
 
@@ -242,7 +247,7 @@ class Alarms:
             raise Refusal("ResourceNotFoundException", f"Unknown alarm: {name}", 404)
         return name
 
-    def _arn(self, name: str) -> str:
+    def arn(self, name: str) -> str:
         backend = self._backend
         return f"arn:aws:cloudwatch:{backend.region_name}:{backend.account_id}:alarm:{name}"
 

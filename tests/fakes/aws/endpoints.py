@@ -11,8 +11,10 @@ from typing import Any
 
 from tests.fakes.aws import fleets, moves
 from tests.fakes.aws.answers import Refusal, limit, validation
+from tests.fakes.aws.blue_green import BlueGreen, Update
 from tests.fakes.aws.fleets import Configuration, Fleet, Fleets
 from tests.fakes.aws.quotas import SERVERLESS, Quotas
+from tests.fakes.aws.scaling import ScalableTargets
 
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 FIRST = "AllTraffic"
@@ -21,8 +23,8 @@ FIRST = "AllTraffic"
 @dataclass
 class Endpoint:
     """`config` serves when `serving`, on `fleets`; `coming` are those of `pending`, or what the
-    fleets will be. `looks` is how many more times a client asks before what is under way is done;
-    `deployment` is the DeploymentConfig of the update that is under way."""
+    fleets will be. `looks` is how many more times a client asks before what is under way goes on;
+    `update` is the one that is under way, and `deployment` the DeploymentConfig of the last."""
 
     name: str
     arn: str
@@ -36,6 +38,7 @@ class Endpoint:
     fleets: Fleets = field(default_factory=lambda: {FIRST: Fleet()})
     coming: Fleets = field(default_factory=dict)
     deployment: Mapping[str, Any] = field(default_factory=dict)
+    update: Update | None = None
     asynchronous: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -75,21 +78,28 @@ class Change:
 
 class Endpoints(dict[str, Endpoint]):
     """All endpoints by name. `trouble` maps the name of an endpoint to what befalls it whenever it
-    is built up; `scaled` are the endpoints that Application Auto Scaling knows; `most` is how many
-    instances ran at a time. `find` returns an endpoint configuration, None where it is not."""
+    is built up; `scaling` is what Application Auto Scaling knows of them; `most` is how many
+    instances ran at a time. `find` returns an endpoint configuration, None where it is not;
+    `policies` are the documents of the role of a configuration's model."""
 
     def __init__(
-        self, arn: str, find: Callable[[str], Configuration], say: Callable[[str, str], None]
+        self,
+        arn: str,
+        find: Callable[[str], Configuration],
+        say: Callable[[str, str], None],
+        blue_green: BlueGreen,
     ) -> None:
         super().__init__()
         self.looks = 1
         self.most = 0
         self.quotas = Quotas()
         self.trouble: dict[str, Trouble] = {}
-        self.scaled: set[str] = set()
         self.changes: list[Change] = []
         self.answered: set[str] = set()
         self._arn, self._find, self._say = arn, find, say
+        self.scaling = ScalableTargets(self, arn.partition("sagemaker:")[2])
+        self.blue_green = blue_green
+        self.policies: Callable[[str], Mapping[str, str]] = lambda config: {}
 
     def operations(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {
@@ -99,8 +109,8 @@ class Endpoints(dict[str, Endpoint]):
             "UpdateEndpointWeightsAndCapacities": self.resize,
             "DeleteEndpoint": self.delete,
             "ListEndpoints": self.list,
-            "DescribeScalableTargets": self.targets,
             **self.quotas.operations(),
+            **self.scaling.operations(),
         }
 
     def create(self, asked: Mapping[str, Any]) -> Any:
@@ -119,14 +129,18 @@ class Endpoints(dict[str, Endpoint]):
 
     def describe(self, asked: Mapping[str, Any]) -> Any:
         found = self._found(asked["EndpointName"])
-        if found.state in BUSY:
+        if found.state == "InService":
+            self.scaling.act(found.name)
+        elif found.state in BUSY:
             found.looks -= 1
             if found.looks < 0:
-                self._done(found)
+                self._go_on(found)
                 found = self._found(asked["EndpointName"])
         others: dict[str, Any] = {}
         if found.pending:
-            others["PendingDeploymentSummary"] = {"EndpointConfigName": found.pending}
+            others["PendingDeploymentSummary"] = _pending(found)
+        if found.deployment:
+            others["LastDeploymentConfig"] = found.deployment
         if found.reason:
             others["FailureReason"] = found.reason
         if shadows := fleets.described(found.fleets, shadow=True):
@@ -153,10 +167,12 @@ class Endpoints(dict[str, Endpoint]):
         wanted = self._known(config)
         coming = fleets.retained(found.fleets, fleets.configured(wanted), asked)
         moves.check(found.name, now, wanted, asked)
-        moves.check_scaled(self._scaled(found), found.fleets, coming)
+        moves.check_scaled(self.scaling.scaled(found.name), found.fleets, coming)
+        deployment = asked.get("DeploymentConfig", {})
+        update = self.blue_green.begun(deployment, coming, self.policies(config))
         self._within_quota(coming)
         found.state, found.pending, found.reason = "Updating", config, ""
-        found.looks, found.coming = self.looks, coming
+        found.looks, found.coming, found.update = self.looks, coming, update
         found.deployment = asked.get("DeploymentConfig", {})
         self._count()
         return {"EndpointArn": found.arn}
@@ -184,19 +200,13 @@ class Endpoints(dict[str, Endpoint]):
     def delete(self, asked: Mapping[str, Any]) -> Any:
         found = self._changeable(asked["EndpointName"])
         found.state, found.looks = "Deleting", self.looks
-        self.scaled.discard(found.name)
+        self.scaling.gone(found.name)
         self._serve(found, None)
         return {}
 
     def list(self, asked: Mapping[str, Any]) -> Any:
         named = asked.get("NameContains", "")
         return {"Endpoints": [self._summary(e) for e in self.values() if named in e.name]}
-
-    def targets(self, asked: Mapping[str, Any]) -> Any:
-        """Scalable targets, of Application Auto Scaling."""
-        known = {f"endpoint/{name}/variant/{FIRST}": name for name in self.scaled}
-        found = [_target(i) for i in known if i in asked.get("ResourceIds", known)]
-        return {"ScalableTargets": found}
 
     def using(self, config: str) -> Endpoint | None:
         """An endpoint that has `config`, or is getting it."""
@@ -229,9 +239,20 @@ class Endpoints(dict[str, Endpoint]):
     def _count(self, more: int = 0) -> None:
         self.most = max(self.most, fleets.instances(self.running()) + more)
 
-    def _scaled(self, found: Endpoint) -> set[str]:
-        """Its variants that Application Auto Scaling knows."""
-        return {FIRST} if found.name in self.scaled else set()
+    def _go_on(self, found: Endpoint) -> None:
+        """To the next stage of an update, or to the end."""
+        updating = found.update if found.state == "Updating" else None
+        trouble = found.name in self.trouble  # instances that do not come up get no request
+        came = self.blue_green.step(updating) if updating and not trouble else "done"
+        if came == "rolled back":
+            self._fail(found, Trouble(self.blue_green.reason))
+        elif came == "done":
+            self._done(found)
+
+    def answering(self, found: Endpoint) -> str:
+        """The configuration that answers the next request."""
+        new = found.update is not None and found.update.answers()
+        return found.pending if new else found.config
 
     def _done(self, found: Endpoint) -> None:
         trouble = self.trouble.get(found.name)
@@ -243,13 +264,14 @@ class Endpoints(dict[str, Endpoint]):
             self._serve(found, found.pending or found.config)
             found.fleets = found.coming or found.fleets
             found.state, found.config = "InService", found.pending or found.config
-            found.pending, found.coming, found.deployment = "", {}, {}
+            found.pending, found.coming, found.update = "", {}, None
             self._say(found.name, f"{found.config} is up")
 
     def _fail(self, found: Endpoint, trouble: Trouble) -> None:
         self._say(found.name, trouble.log)
         rolled_back = found.state == "Updating" and trouble.state == "Failed"
-        found.pending, found.reason, found.coming = "", trouble.reason, {}
+        found.pending, found.reason = "", trouble.reason
+        found.coming, found.update = {}, None
         found.state = "InService" if rolled_back else trouble.state.removeprefix("really ")
 
     def _serve(self, found: Endpoint, config: str | None) -> None:
@@ -283,13 +305,11 @@ class Endpoints(dict[str, Endpoint]):
         return found.tags
 
 
-def _target(resource: str) -> dict[str, Any]:
-    return {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": resource,
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-        "MinCapacity": 1,
-        "MaxCapacity": 9,
-        "RoleARN": "arn:aws:iam::123456789012:role/aws-service-role/sagemaker",
-        "CreationTime": 0.0,
-    }
+def _pending(found: Endpoint) -> dict[str, Any]:
+    """PendingDeploymentSummary."""
+    summary: dict[str, Any] = {"EndpointConfigName": found.pending}
+    if found.update is None:
+        return summary
+    status = {"VariantStatus": found.update.described()}
+    variants = [{"VariantName": name, **status} for name in found.coming]
+    return {**summary, "StartTime": found.update.began, "ProductionVariants": variants}

@@ -177,6 +177,12 @@ class Hosting:
         if asked["ModelName"] not in self._models:
             raise validation(f'Could not find model "{self._arn}:model/{asked["ModelName"]}".')
 
+    def policies(self, config: str) -> Mapping[str, str]:
+        """The documents of the role that the first model of a configuration runs with."""
+        model = self._models[self._configs[config].production_variants[0]["ModelName"]]
+        found: Mapping[str, str] = self._aws.roles[model.execution_role_arn.split("/")[-1]].policies
+        return found
+
     def configuration(self, name: str) -> Any:
         """What a configuration runs; None where there is none. Refused where a model of it is
         gone."""

@@ -90,16 +90,17 @@ class Invocations:
 
     def invoke(self, found: Endpoint, variant: str, request: Request, event: str) -> Response:
         """The answer of a variant's container."""
-        response = self._host(found, variant)(request)
+        config = self._aws.endpoints.answering(found)
+        response = self._host(config, variant)(request)
         if response.status == 200:
-            self._aws.endpoints.answered.add(found.config)
+            self._aws.endpoints.answered.add(config)
         for seen in self.seen:
             seen(Invocation(found, variant, request, response, event))
         return response
 
-    def _host(self, found: Endpoint, variant: str) -> Host:
+    def _host(self, config: str, variant: str) -> Host:
         """What answers for a variant: the package that its model names, out of S3."""
-        configuration = self._aws.sagemaker.endpoint_configs[found.config]
+        configuration = self._aws.sagemaker.endpoint_configs[config]
         variants = (
             *configuration.production_variants,
             *(getattr(configuration, "shadow_production_variants", None) or ()),
@@ -107,7 +108,7 @@ class Invocations:
         model = next(v["ModelName"] for v in variants if v["VariantName"] == variant)
         url = self._aws.sagemaker._models[model].primary_container["ModelDataUrl"]
         if url not in self.up:
-            self.up[url] = self.hosts(self._unpacked(self.object(url)))
+            self.up[url] = self.hosts(self.unpacked(url))
         return self.up[url]
 
     def object(self, url: str) -> bytes:
@@ -118,8 +119,9 @@ class Invocations:
             raise KeyError(url)
         return bytes(self._aws.s3.get_object(bucket, key).value)
 
-    def _unpacked(self, archive: bytes) -> Path:
+    def unpacked(self, url: str) -> Path:
         """The folder of a package, unpacked once for all accounts."""
+        archive = self.object(url)
         folder = self._folder / hashlib.sha256(archive).hexdigest()
         if not folder.exists():
             folder.mkdir()

@@ -34,8 +34,18 @@ S3_ACTIONS = {  # operation -> the actions that S3 asks for instead
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }
+_OF_ALARMS = {  # by which target tracking is done
+    "PutScalingPolicy": "PutMetricAlarm",
+    "DeleteScalingPolicy": "DeleteAlarms",
+    "DeregisterScalableTarget": "DeleteAlarms",
+}
 _OF_OBJECTS = {"DeleteObjects"}  # asked for each key that the body names
-_NAMED = {"ModelName": "model", "EndpointConfigName": "endpoint-config", "EndpointName": "endpoint"}
+_NAMED = {
+    "ModelName": "model",
+    "EndpointConfigName": "endpoint-config",
+    "EndpointName": "endpoint",
+    "TransformJobName": "transform-job",
+}
 PASSED = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}  # as all are here
 _PREFIXES = {
     "service-quotas": "servicequotas",
@@ -129,6 +139,7 @@ def needed(call: Call, account: str, region: str) -> Iterator[Permission]:
         "iam": _iam,
         "logs": _logs,
         "sagemaker": _sagemaker,
+        "application-autoscaling": _scaling,
         "cloudwatch": _cloudwatch,
     }
     prefix = _PREFIXES.get(call.service, call.service)
@@ -192,7 +203,8 @@ def _deleted(call: Call) -> list[str]:
 def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
     asked = call.parameters
     # SageMaker writes names in ARNs in lower case
-    named = [f"{arn}{kind}/{asked[key].lower()}" for key, kind in _NAMED.items() if key in asked]
+    keys = ("TransformJobName",) if "TransformJobName" in asked else _NAMED
+    named = [f"{arn}{_NAMED[key]}/{asked[key].lower()}" for key in keys if key in asked]
     for where in named or [asked.get("ResourceArn", "*")]:
         yield Permission(f"sagemaker:{call.operation}", where)
     if asked.get("Tags") and named:
@@ -200,3 +212,25 @@ def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
         yield Permission("sagemaker:AddTags", next(x for x in named if f":{kind}/" in x))
     if role := asked.get("ExecutionRoleArn"):
         yield Permission("iam:PassRole", role)
+
+
+def _scaling(call: Call, arn: str) -> Iterator[Permission]:
+    """Application Auto Scaling asks, too, what it is to do for the caller."""
+    asked, (region, account) = call.parameters, arn.split(":")[3:5]
+    yield Permission(
+        f"application-autoscaling:{call.operation}",
+        "*" if call.operation.startswith("Describe") else f"{arn}scalable-target/*",
+    )
+    if call.operation == "RegisterScalableTarget":
+        service = "sagemaker.application-autoscaling.amazonaws.com"
+        role = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+        linked = f"arn:aws:iam::{account}:role/aws-service-role/{service}/{role}"
+        name = asked["ResourceId"].split("/")[1].lower()
+        endpoint = f"arn:aws:sagemaker:{region}:{account}:endpoint/{name}"
+        yield Permission("iam:CreateServiceLinkedRole", linked)
+        yield Permission("sagemaker:UpdateEndpointWeightsAndCapacities", endpoint)
+        if asked.get("Tags"):
+            yield Permission("application-autoscaling:TagResource", f"{arn}scalable-target/*")
+    if call.operation in _OF_ALARMS and asked.get("PolicyType") != "StepScaling":
+        alarms = f"arn:aws:cloudwatch:{region}:{account}:alarm:TargetTracking-*"
+        yield Permission(f"cloudwatch:{_OF_ALARMS[call.operation]}", alarms)

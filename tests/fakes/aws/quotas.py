@@ -17,7 +17,8 @@ class Quotas(dict[str, float]):
 
     def __init__(self) -> None:
         kinds = ("ml.m5.large", "ml.m5.xlarge", "ml.m5.4xlarge")
-        super().__init__({f"{kind} for endpoint usage": 100.0 for kind in kinds})
+        uses = ("endpoint", "transform job")
+        super().__init__({f"{kind} for {use} usage": 100.0 for kind in kinds for use in uses})
         self[SERVERLESS] = 200.0
 
     def of(self, kind: str) -> float:

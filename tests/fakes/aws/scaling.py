@@ -62,7 +62,8 @@ class ScalableTargets(dict[Key, ScalableTarget]):
         self._endpoints, self._place = endpoints, place  # "REGION:ACCOUNT"
 
     def operations(self) -> Mapping[str, Callable[[Asked], Any]]:
-        return {
+        """By service, too: others have operations of the same names."""
+        table: Mapping[str, Callable[[Asked], Any]] = {
             "RegisterScalableTarget": self.register,
             "DeregisterScalableTarget": self.deregister,
             "DescribeScalableTargets": self.describe,
@@ -76,6 +77,7 @@ class ScalableTargets(dict[Key, ScalableTarget]):
             "TagResource": self.tag,
             "UntagResource": self.untag,
         }
+        return {f"application-autoscaling.{name}": done for name, done in table.items()}
 
     def scaled(self, endpoint: str) -> set[str]:
         """Names of an endpoint's variants that are registered."""

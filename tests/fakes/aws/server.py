@@ -23,6 +23,7 @@ from werkzeug.serving import make_server
 
 from tests.fakes.aws.alarms import Alarms
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
+from tests.fakes.aws.blue_green import BlueGreen
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
@@ -31,6 +32,9 @@ from tests.fakes.aws.invocations import Host, Invocations
 from tests.fakes.aws.metrics import Metrics
 from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
+from tests.fakes.aws.stack_resources import Services
+from tests.fakes.aws.stacks import Stacks
+from tests.fakes.aws.transform_jobs import Account, TransformJobs
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -68,16 +72,22 @@ class AwsServer:
         """An account with nothing in it."""
         moto_api_backend.reset()
         self.hosting = Hosting(self, ACCOUNT, REGION)
-        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say)
+        self.alarms = Alarms(ACCOUNT, REGION)
+        self.blue_green = BlueGreen(self.alarms)
+        self.endpoints = Endpoints(_ARN, self.hosting.configuration, self.say, self.blue_green)
+        self.endpoints.policies = self.hosting.policies
         self.objects = Objects(lambda: self.s3)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
         self.authorizer = Authorizer(ACCOUNT, REGION, key_of=self.hosting.key_of)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
+        self.stacks = Stacks(Services(self.by_itself, self.url, REGION), ACCOUNT, REGION)
         # what answers instead of moto: each with a table of `operations`
-        self.alarms, self.metrics = Alarms(ACCOUNT, REGION), Metrics()
-        self.parts: tuple[Any, ...] = (self.endpoints, self.hosting, self.alarms, self.metrics)
+        self.metrics = Metrics()
+        self.transform_jobs = TransformJobs(_ARN, Account(self, ACCOUNT, REGION))
+        own = (self.endpoints, self.hosting, self.alarms, self.metrics, self.transform_jobs)
+        self.parts: tuple[Any, ...] = own
         self.begin()
 
     def begin(self) -> None:
@@ -144,6 +154,22 @@ class AwsServer:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """WSGI."""
+        return self._serve(environ, start_response, self._troubled)
+
+    def by_itself(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """WSGI, for what AWS does on its caller's behalf: no client sees it, or troubles it."""
+        return self._serve(environ, start_response, self._answer)
+
+    def _troubled(self, call: Call, environ: dict[str, Any]) -> Answer:
+        self.calls.append(call)
+        return self.faults.around(call, lambda c: self._answer(c, environ))
+
+    def _serve(
+        self,
+        environ: dict[str, Any],
+        start_response: Callable[..., Any],
+        act: Callable[[Call, dict[str, Any]], Answer],
+    ) -> Any:
         length = environ.get("CONTENT_LENGTH")
         body = environ["wsgi.input"].read(int(length)) if length else b""
         environ["wsgi.input"] = io.BytesIO(body)
@@ -151,8 +177,7 @@ class AwsServer:
         try:
             with self._lock:
                 call = recognise(len(self.calls), environ, headers, body)
-                self.calls.append(call)
-                found = self.faults.around(call, lambda c: self._answer(c, environ))
+                found = act(call, environ)
         except Dropped as e:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError from e
@@ -171,8 +196,8 @@ class AwsServer:
             self.authorizer.check(call)
             if call.operation in self.refusals:
                 raise self.refusals[call.operation]
-            if call.service == "sagemaker-runtime":
-                return self.invocations.answer(call)
+            if whole := self._whole.get(call.service):
+                return whole(call)
             if call.service in _OWN and (own := self._own(call)) is not None:
                 return answer(own)
         except Refusal as e:
@@ -181,6 +206,11 @@ class AwsServer:
             self.invocations.queue.tick()
             return self.objects.answer(call, lambda: self._pass_on(call, environ))
         return self._pass_on(call, environ)
+
+    @property
+    def _whole(self) -> Mapping[str, Callable[[Call], Answer]]:
+        """The services that this layer answers alone."""
+        return {"sagemaker-runtime": self.invocations.answer, "cloudformation": self.stacks.answer}
 
     def _pass_on(self, call: Call, environ: dict[str, Any]) -> Answer:
         said: list[Any] = []
@@ -203,9 +233,11 @@ class AwsServer:
         moto."""
         asked = call.parameters
         _check_tags(asked.get("Tags", []))
-        for part in self.parts:
-            if handler := part.operations().get(call.operation):
-                return handler(asked)
+        tables = [part.operations() for part in self.parts]
+        for name in (str(call), call.operation):
+            for table in tables:
+                if handler := table.get(name):
+                    return handler(asked)
         if call.operation in ("AddTags", "ListTags", "DeleteTags"):
             return self._tagged(call.operation, asked)
         return None
@@ -221,6 +253,7 @@ class AwsServer:
         known = {
             "model": self.sagemaker._models,
             "endpoint-config": self.sagemaker.endpoint_configs,
+            "transform-job": self.transform_jobs,
         }
         if name not in known[kind]:
             raise validation(f'Could not find {kind} "{arn}".')
@@ -271,8 +304,9 @@ class AwsServer:
         self._temp.cleanup()
 
 
-def _check_tags(tags: list[dict[str, str]]) -> None:
-    """What botocore's model says, and botocore does not check."""
+def _check_tags(given: Any) -> None:
+    """What botocore's model says, and botocore does not check. Some services take a table."""
+    tags = _listed(given)["Tags"] if isinstance(given, dict) else given
     for tag in tags:
         texts = (tag.get("Key", "x"), tag.get("Value", ""))
         if texts[0].lower().startswith("aws:") or not all(map(_TAG.fullmatch, texts)):

@@ -58,7 +58,11 @@ GIVEN: Mapping[str, Any] = {  # settings of a function app
 
 _ALL = {"tags": {"team": "ml"}, "environment": {"ONNXFERRY_ENGINE_THREADS": "1"}}
 CHANGES: Mapping[str, Mapping[str, Any]] = {  # settings of another run of `deploy`
-    "sagemaker": {**_ALL, "serving": {"instance_type": "ml.m5.xlarge"}},
+    "sagemaker": {
+        **_ALL,
+        "serving": {"instance_type": "ml.m5.xlarge"},
+        "scaling": {"max": 2, "target": 60, "schedule": [{"at": "rate(1 day)", "max": 3}]},
+    },
     "azureml": {**_ALL, "instance_type": "Standard_F4s_v2"},
     "functions": {**_ALL, "instance_memory_mb": 4096},
 }

@@ -59,6 +59,19 @@ KINDS: Mapping[str, tuple[str, str]] = {
     f"arn:aws:s3:::{THEIRS}": ("Bucket", "arn:aws:s3:::BUCKET"),
     f"arn:aws:s3:::{THEIRS}/models/{NAME}/.*": ("Packages", "arn:aws:s3:::BUCKET/PREFIX/NAME/*"),
     f"arn:aws:s3:::{THEIRS}/models/.*": ("EveryPackage", "arn:aws:s3:::BUCKET/PREFIX/*"),
+    rf"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:.*": (
+        "ScalableTargets",
+        f"{_HERE.format('application-autoscaling')}scalable-target/*",
+    ),
+    rf"arn:aws:iam::{ACCOUNT}:role/aws-service-role/.*": (
+        "LinkedRole",
+        "arn:aws:iam::ACCOUNT:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
+        "/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+    ),
+    rf"{_PLACE}alarm:TargetTracking-.*": (
+        "TrackingAlarms",
+        f"{_HERE.format('cloudwatch')}alarm:TargetTracking-*",
+    ),
     rf"{_PLACE}log-group::.*": ("LogGroups", f"{_LOGS}log-group:*"),
     rf"{_PLACE}{_GROUPS}{NAME}:.*": ("Logs", f"{_LOGS}{_GROUPS}NAME:*"),
     rf"{_PLACE}{_GROUPS}{NAME}-candidate:.*": ("Logs", f"{_LOGS}{_GROUPS}NAME-candidate:*"),

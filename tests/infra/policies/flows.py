@@ -54,11 +54,13 @@ READS = (
     Command("list"),
     Command("invoke", more=("--input", QUESTION)),
 )
+LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 FLOWS = (
     Command("deploy", "a"),
     Command("deploy", "a"),
     Command("deploy", "b"),
     Command("deploy", "b", changed=True),
+    Command("deploy", "b", changed=True, more=LESS, only="sagemaker"),
     Command("deploy", "wrong", (1,), says="the golden request differs"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
@@ -137,6 +139,8 @@ def flows(target: str) -> Iterator[Command]:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     if not isinstance(value, dict):
         return json.dumps(value)
     return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"

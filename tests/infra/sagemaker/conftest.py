@@ -34,6 +34,8 @@ from tests.packages import bare
 
 NAME = "squad"
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
+_OTHERS = ("service-quotas", "cloudwatch", "application-autoscaling")
+SERVICES = ("s3", "iam", "sts", "logs", "sagemaker", *_OTHERS)
 QUESTION = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
 
 
@@ -120,7 +122,7 @@ def aws(server: AwsServer) -> Iterator[AwsServer]:
 def make_clients() -> None:
     """Those of cloud(), which send nothing yet: a forked process may use them as its own."""
     clients = cloud().clients
-    for service in ("s3", "iam", "sts", "logs", "sagemaker", "service-quotas", "sagemaker-runtime"):
+    for service in (*SERVICES, "sagemaker-runtime"):
         clients._client(service)
 
 

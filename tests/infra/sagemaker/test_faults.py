@@ -34,6 +34,22 @@ pytestmark = pytest.mark.faults
 
 PACKAGE = ("PutObject", "PutObject")
 LEASE = ("PutObject",)
+UPDATE = (
+    *LEASE,
+    *PACKAGE,
+    "CreateModel",
+    "CreateEndpointConfig",
+    "PutMetricAlarm",
+    "CreateEndpoint",
+    "DeleteEndpoint",
+    "UpdateEndpoint",
+    "AddTags",
+    "DeleteAlarms",
+    "DeleteEndpointConfig",
+    "DeleteModel",
+    "DeleteObjects",
+    *LEASE,
+)
 CALLS = {
     "deploy": (
         "CreateBucket",
@@ -47,28 +63,19 @@ CALLS = {
         "PutRolePolicy",
         "CreateModel",
         "CreateEndpointConfig",
+        "PutMetricAlarm",
         "CreateEndpoint",
         "AddTags",
         *LEASE,
     ),
-    "update": (
-        *LEASE,
-        *PACKAGE,
-        "CreateModel",
-        "CreateEndpointConfig",
-        "CreateEndpoint",
-        "DeleteEndpoint",
-        "UpdateEndpoint",
-        "AddTags",
-        "DeleteEndpointConfig",
-        "DeleteModel",
-        "DeleteObjects",
-        *LEASE,
-    ),
+    "update": UPDATE,
+    "canary": UPDATE,  # on two instances
     "roll back": (*LEASE, "UpdateEndpoint", "AddTags", *LEASE),
     "delete": (
         *LEASE,
         "DeleteEndpoint",
+        "DeleteAlarms",
+        "DeleteAlarms",
         "DeleteObjects",
         "DeleteObjects",
         "DeleteEndpointConfig",
@@ -84,10 +91,16 @@ CALLS = {
         *LEASE,
     ),
 }
+CANARY = {i for i, call in enumerate(UPDATE) if call in ("PutMetricAlarm", "UpdateEndpoint")}
 CASES = [(flow, i) for flow, calls in CALLS.items() for i in range(len(calls))]
 SERIES = [  # a normal run refuses every second of the changes, and is killed after the others
     [
-        pytest.param(flow, i, id=f"{flow}-{i}-{CALLS[flow][i]}", marks=[pytest.mark.series] * left)
+        pytest.param(
+            flow,
+            i,
+            id=f"{flow}-{i}-{CALLS[flow][i]}",
+            marks=[pytest.mark.series] * (left or (flow == "canary" and i not in CANARY)),
+        )
         for left, (flow, i) in zip(itertools.cycle(order), CASES, strict=False)
     ]
     for order in ((0, 1), (1, 0))
@@ -96,10 +109,16 @@ RELEASES = {(flow, len(calls) - 1) for flow, calls in CALLS.items()}
 ONCE = (Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER)
 
 
+def settings(flow: str) -> dict[str, Any]:
+    """Those with which a flow runs, and what it starts from was made."""
+    rollout = {"traffic": "canary", "step_percent": 50}
+    return {"instance_count": 2, "rollout": rollout} if flow == "canary" else {}
+
+
 def run(flow: str, bundles: tuple[Bundle, ...], faults: Faults | None = None) -> None:
     """The flow, as the command line does it. To roll back twice would be to go forward again, so
     what is done is not done again."""
-    made, deployed = cloud(), bundles[0 if flow == "deploy" else 2]
+    made, deployed = cloud(**settings(flow)), bundles[0 if flow == "deploy" else 2]
     if faults:
         faults.pass_time = made.clock.sleep
     plans = {"delete": made.plan_delete, "roll back": made.plan_rollback}
@@ -130,6 +149,7 @@ def found(aws: AwsServer) -> Any:
         sorted(aws.sagemaker._models),
         sorted(aws.sagemaker.endpoint_configs),
         aws.keys,
+        aws.alarms.names,
         roles,
     )
 
@@ -148,16 +168,16 @@ class World:
         self.aws, self.bundles = aws, bundles
         self.calls: dict[str, list[Any]] = {}
         self.ends: dict[str, Any] = {}
-        self._versions = -1
+        self._start: Any = None
 
     def prepare(self, flow: str) -> None:
         """Two versions are there, or none; and how the flow goes undisturbed is known."""
-        versions = 0 if flow == "deploy" else 2
-        if self._versions != versions:
+        start = (0 if flow == "deploy" else 2, settings(flow))
+        if self._start != start:
             self.aws.reset()
-            for each in self.bundles[:versions]:
-                deploy(each)
-            self._versions = versions
+            for each in self.bundles[: start[0]]:
+                deploy(each, **start[1])
+            self._start = start
         self.aws.begin()
         if flow not in self.ends:
             self.calls[flow], self.ends[flow] = self.copy(lambda: self._undisturbed(flow))
@@ -236,7 +256,7 @@ def test_the_changes_are_those_listed(world: World, flow: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ONCE)
-@pytest.mark.parametrize("flow", CALLS)
+@pytest.mark.parametrize("flow", [flow for flow in CALLS if flow != "canary"])
 def test_trouble_that_passes_is_not_noticed(world: World, flow: str, fault: Fault) -> None:
     world.prepare(flow)
 
@@ -268,7 +288,9 @@ def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(
 
 
 @pytest.mark.parametrize("after", range(1, 6))
-@pytest.mark.parametrize("flow", ["update", "roll back"])
+@pytest.mark.parametrize(
+    "flow", ["update", "roll back", pytest.param("canary", marks=pytest.mark.series)]
+)
 def test_trouble_while_the_endpoint_is_pointed_elsewhere_takes_it_back(
     world: World, flow: str, after: int
 ) -> None:

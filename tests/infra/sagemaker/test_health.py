@@ -87,7 +87,8 @@ def test_an_endpoint_that_does_not_come_up(
     assert following in text
     assert f"The end of its log:\n{trouble.log or '(empty)'}" in text
     assert re.search(
-        r"Removed what was not proved: endpoint squad; endpoint configuration \S+; model \S+\.",
+        r"Removed what was not proved: endpoint squad; alarm \S+; endpoint configuration \S+;"
+        r" model \S+\.",
         text,
     )
     assert "package s3://" in text.partition("Left: ")[2].partition("(billed by what it")[0]

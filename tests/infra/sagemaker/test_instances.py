@@ -16,6 +16,7 @@ from onnxferry.infra.plan import Plan
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.answers import Refusal
 from tests.fakes.aws.endpoints import Endpoint
+from tests.fakes.aws.scaling import INSTANCES
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 
 CANDIDATE = f"{NAME}-candidate"
@@ -130,11 +131,18 @@ def test_an_update_that_is_taken_back_keeps_the_instances_too(
     assert (made.names.version_of(found.config), found.count) == (bundles[0].version, 3)
 
 
+def scale(aws: AwsServer) -> None:
+    """Others register the endpoint."""
+    asked = {"ServiceNamespace": "sagemaker", "ScalableDimension": INSTANCES}
+    where = {"ResourceId": f"endpoint/{NAME}/variant/AllTraffic"}
+    aws.endpoints.scaling.register({**asked, **where, "MinCapacity": 1, "MaxCapacity": 9})
+
+
 def test_the_instance_type_of_an_autoscaled_endpoint_is_refused_at_once(
     aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     deploy(bundles[0])
-    aws.endpoints.scaled.add(NAME)
+    scale(aws)
     deploy(bundles[1])
     with pytest.raises(
         Refused, match=r"(?s)autoscaled.*deregister-scalable-target.*endpoint/squad"

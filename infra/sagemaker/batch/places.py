@@ -1,0 +1,178 @@
+"""Where a batch reads and writes: folders of S3, and which of their objects are inputs, answers and
+records of ours.
+
+Answers lie where their inputs lie below the input, or where these lie in their bucket: SageMaker's
+documentation shows both for inputs in subfolders.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from onnxferry.infra.clients.aws import AwsClients
+from onnxferry.infra.errors import NotFound, Refused
+from onnxferry.infra.jobs import FORMATS, BatchRequest, DataFile, Dataset
+from onnxferry.infra.sagemaker.names import Names, digest
+from onnxferry.system.errors import UsageError
+
+RECORDS = "_onnxferry/"  # below the output; what begins with _ is passed over by most readers
+_ANSWER = ".out"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of a bucket; `folder` ends with "/", or is "" for the whole bucket."""
+
+    bucket: str
+    folder: str
+
+    @property
+    def url(self) -> str:
+        """Its s3:// address."""
+        return f"s3://{self.bucket}/{self.folder}"
+
+    def at(self, key: str) -> dict[str, str]:
+        """An object below it, as requests name it."""
+        return {"Bucket": self.bucket, "Key": f"{self.folder}{key}"}
+
+
+@dataclass(frozen=True)
+class Places:
+    """The input, of which only the object `name` counts where that is not "", and the output."""
+
+    input: Place
+    name: str
+    output: Place
+
+    @property
+    def digest(self) -> str:
+        """8 hexadecimal digits that name both."""
+        return digest([self.input.url, self.name, self.output.url])
+
+    @property
+    def record(self) -> str:
+        """The key, below the output, of what says whose the answers there are."""
+        return f"{RECORDS}batch.json"
+
+
+def places_of(clients: AwsClients, asked: BatchRequest) -> Places:
+    """Those of a request. Raises UsageError for what is no address, NotFound, and Refused for a
+    bucket of another region."""
+    (bucket, key), (out, folder) = _split("input", asked.input), _split("output", asked.output)
+    for name in dict.fromkeys((bucket, out)):
+        _check_bucket(clients, name)
+    if key and not key.endswith("/") and _is_object(clients, bucket, key):
+        parent, slash, name = key.rpartition("/")
+        return Places(Place(bucket, parent + slash), name, Place(out, _folder(folder)))
+    return Places(Place(bucket, _folder(key)), "", Place(out, _folder(folder)))
+
+
+def dataset(clients: AwsClients, places: Places, since: datetime | None = None) -> Dataset:
+    """The inputs, and which have answers (not older than `since`). Raises UsageError where they are
+    of no known format, or of several."""
+    where, place = f"bucket {places.input.bucket}", places.input
+    listed = {"Bucket": place.bucket, "Prefix": f"{place.folder}{places.name}"}
+    objects = clients.pages("s3", "list_objects_v2", "Contents", where, **listed)
+    named = {o["Key"][len(place.folder) :]: o["Size"] for o in objects}
+    if places.name:
+        named = {name: size for name, size in named.items() if name == places.name}
+    known = {name: size for name, size in named.items() if _format_of(name)}
+    formats = dict.fromkeys(filter(None, map(_format_of, known)))
+    if len(formats) != 1:
+        raise UsageError(_mixed(places, [f.name for f in formats]))
+    files = tuple(DataFile(name, size) for name, size in sorted(known.items()) if size)
+    if not files:
+        raise UsageError(f"{place.url}{places.name}: the files are empty")
+    done = _answered(clients, places, files, since)
+    others = sum(not name.endswith("/") for name in named) - len(known)
+    return Dataset(place.url, next(iter(formats)), files, done, others, len(known) - len(files))
+
+
+def start_of(clients: AwsClients, place: Place, file: DataFile, size: int) -> bytes:
+    """The first bytes of a file, which has some."""
+    where, ranged = f"{place.url}{file.name}", {"Range": f"bytes=0-{size - 1}"}
+    return bytes(clients.read_object(where, **place.at(file.name), **ranged)["Body"])
+
+
+def record(clients: AwsClients, places: Places) -> Mapping[str, Any] | None:
+    """What the output says of its answers; None where it says nothing. Raises UsageError for a
+    record that is not ours."""
+    where = f"{places.output.url}{places.record}"
+    try:
+        text = clients.read_object(where, **places.output.at(places.record))["Body"]
+    except NotFound:
+        return None
+    try:
+        found = json.loads(text)
+        return {key: found[key] for key in ("input", "endpoint", "version")}
+    except (ValueError, KeyError, TypeError) as e:
+        raise UsageError(f"{where}: not onnxferry's record of a batch; move it away") from e
+
+
+def manifest(place: Place, files: Iterable[DataFile]) -> str:
+    """What a job reads, as SageMaker has it."""
+    return json.dumps([{"prefix": place.url}, *(file.name for file in files)])
+
+
+def _answered(
+    clients: AwsClients, places: Places, files: Iterable[DataFile], since: datetime | None
+) -> frozenset[str]:
+    out, where = places.output, f"bucket {places.output.bucket}"
+    listed = {"Bucket": out.bucket, "Prefix": out.folder}
+    objects = clients.pages("s3", "list_objects_v2", "Contents", where, **listed)
+    new = (o for o in objects if since is None or o["LastModified"] >= since)
+    there = {o["Key"][len(out.folder) :] for o in new}
+    ways = ("", places.input.folder)
+    found = (f.name for f in files if any(f"{way}{f.name}{_ANSWER}" in there for way in ways))
+    return frozenset(found)
+
+
+def _format_of(name: str) -> Any:
+    lower = name.lower()
+    return next((f for f in FORMATS if lower.endswith(f.suffixes)), None)
+
+
+def _mixed(places: Places, found: list[str]) -> str:
+    where = f"{places.input.url}{places.name}"
+    if found:
+        return (
+            f"{where}: holds {' and '.join(found)}; one job takes files of one kind: name a folder"
+        )
+    known = "; ".join(f"{f.name}: {', '.join(f.suffixes)}" for f in FORMATS)
+    return f"{where}: no file that is known by its suffix ({known})"
+
+
+def _split(flag: str, url: str) -> tuple[str, str]:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not bucket:
+        raise UsageError(f"--{flag} {url}: expected an address of S3, like s3://BUCKET/FOLDER/")
+    return bucket, key
+
+
+def _folder(key: str) -> str:
+    return key if not key or key.endswith("/") else f"{key}/"
+
+
+def _is_object(clients: AwsClients, bucket: str, key: str) -> bool:
+    head = ("s3", "head_object", f"s3://{bucket}/{key}")
+    return clients.call_if_there(*head, Bucket=bucket, Key=key) is not None
+
+
+def _check_bucket(clients: AwsClients, bucket: str) -> None:
+    where = f"bucket {bucket}"
+    found = clients.call("s3", "head_bucket", where, Bucket=bucket)
+    if (region := found.get("BucketRegion", clients.region)) != clients.region:
+        raise Refused(
+            f"AWS {clients.region}, {where}: it is in {region}, and SageMaker reads and writes in"
+            " its own region; set sagemaker.region, or copy the files"
+        )
+
+
+def record_of(names: Names, places: Places, version: str) -> dict[str, str]:
+    """What is to be said of the answers at the output."""
+    source = f"{places.input.url}{places.name}"
+    return {"input": source, "endpoint": names.endpoint, "version": version}
