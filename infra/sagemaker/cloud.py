@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.costs import HOURLY
-from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.errors import CloudError
 from onnxferry.infra.lease import LeaseStore
-from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import (
     async_inference,
-    console,
-    container_logs,
     deletion,
+    execution_role,
     given_role,
     listing,
-    metrics,
     plan,
     private_rights,
     scaling,
@@ -41,17 +38,17 @@ from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
+from onnxferry.infra.sagemaker.watching import Watching
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
-from onnxferry.system.exits import program
 
 
 @dataclass(frozen=True)
-class SageMakerCloud:
+class SageMakerCloud(Watching):
     """See infra.cloud.OnlineEndpoint."""
 
     clients: AwsClients
@@ -100,7 +97,9 @@ class SageMakerCloud:
         """See OnlineEndpoint."""
         there = self._own("delete")
         owned = state.read_owned(self.clients, there)
-        policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
+        policies = (
+            execution_role.role_policies(self.clients, self.names) if owned.role else ((), ())
+        )
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         busy = self._busy()
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
@@ -242,35 +241,6 @@ class SageMakerCloud:
         for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
-
-    def logs(self, lines: int) -> str:
-        """See OnlineEndpoint."""
-        self._must_be_there()
-        return container_logs.tail(self.clients, self.endpoint, lines)
-
-    def log_feed(self, lines: int, since: datetime | None) -> Feed:
-        """See HasLogFeed."""
-        self._must_be_there()
-        return container_logs.feed(self.clients, self.endpoint, lines, since)
-
-    def last_hour(self) -> Mapping[str, Any]:
-        """See HasMetrics."""
-        found = state.endpoint(self.clients, self.endpoint)
-        if found is None or found.state in ("Creating", "Deleting"):
-            return {}
-        return metrics.last_hour(self.clients, self.endpoint, found.config, self.today())
-
-    def console_url(self) -> str:
-        """See HasConsole."""
-        place = (self.clients.partition_of_region, self.clients.region)
-        return console.endpoint_page(*place, self.endpoint)
-
-    def _must_be_there(self) -> None:
-        if state.endpoint(self.clients, self.endpoint) is None:
-            raise NotFound(
-                f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
-                f" {program('deploy')} makes it"
-            )
 
     @property
     def _smoke_test(self) -> SmokeTest:

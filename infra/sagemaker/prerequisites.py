@@ -11,7 +11,7 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound, Refused
 from onnxferry.infra.plan import Step
-from onnxferry.infra.sagemaker import packages, state, storage
+from onnxferry.infra.sagemaker import execution_role, packages, state, storage
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.object_deletion import ObjectDeletion
@@ -50,10 +50,12 @@ class PrerequisiteOperations:
         try:
             self.clients.call("iam", "create_role", where, **step.parameters["create"])
         except NameTaken:
-            made = state.made_role(self.clients, self.names)  # raises if it is not ours
+            made = execution_role.described_role(
+                self.clients, self.names
+            )  # raises if it is not ours
             if made is None:
                 raise
-            self._bound(where, step.parameters["create"], state.boundary_of(made))
+            self._bound(where, step.parameters["create"], execution_role.boundary_of(made))
 
         def unknown() -> str | None:
             put = self.clients.call_if_there("iam", "put_role_policy", where, **policy)
@@ -98,7 +100,7 @@ class PrerequisiteOperations:
         self.delete_policies(step)
         where = f"role {step.name}"
         try:
-            if state.has_role(self.clients, self.names):
+            if execution_role.has_role(self.clients, self.names):
                 self.clients.call_if_there("iam", "delete_role", where, RoleName=step.name)
         except Refused as e:
             if "DeleteConflict" not in str(e):
@@ -107,7 +109,7 @@ class PrerequisiteOperations:
 
     def delete_policies(self, step: Step) -> None:
         """Delete the policies that we gave the role."""
-        if state.has_role(self.clients, self.names):
+        if execution_role.has_role(self.clients, self.names):
             for policy in step.parameters["policies"]:
                 named = {"RoleName": step.name, "PolicyName": policy}
                 where = f"role {step.name}"

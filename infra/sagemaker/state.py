@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound
-from onnxferry.infra.sagemaker import alarms, storage
+from onnxferry.infra.sagemaker import alarms, execution_role, storage
 from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import COUNT, Variants, variants_of
@@ -22,7 +22,6 @@ from onnxferry.infra.sagemaker.names import (
     values_of,
 )
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
-from onnxferry.infra.sagemaker.role_policy import is_our_policy
 
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
@@ -170,13 +169,14 @@ def _role(
 ) -> tuple[tuple[str, ...] | None, str]:
     """The policies of the role that we make, None where there is no such role, and its boundary. A
     template's role is what that says."""
-    found = made_role(clients, names) if desired.role else None
+    found = execution_role.described_role(clients, names) if desired.role else None
     if desired.role is None or found is None:
         return None, ""
     if TEMPLATE_TAG in values_of(found.get("Tags", [])):
         bound = desired.role["create"].get("PermissionsBoundary", "")
         return (desired.role["policy"]["PolicyName"],), bound
-    return role_policies(clients, names)[0], boundary_of(found)
+    found_policies = execution_role.role_policies(clients, names)[0]
+    return found_policies, execution_role.boundary_of(found)
 
 
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
@@ -185,7 +185,7 @@ def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
     own = {(names.bucket, folder) for folder in (names.folder, *names.package_folders)}
     places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
     found = [packages(clients, names, *place) for place in sorted(own.union(filter(None, places)))]
-    role = None if names.settings.role else made_role(clients, names)
+    role = None if names.settings.role else execution_role.described_role(clients, names)
     template = values_of((role or {}).get("Tags", [])).get(TEMPLATE_TAG, "")
     made = role is not None and not template
     main = state.main.tags.get(TEMPLATE_TAG, "") if state.main else ""
@@ -227,46 +227,6 @@ def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
     variant = variants_of(clients.call(*describe, EndpointConfigName=config))
     return _url_of_model(clients, variant["ModelName"]), variant
-
-
-def has_role(clients: AwsClients, names: Names) -> bool:
-    """Whether the role that we make is there. Raises NameTaken when it is not ours."""
-    return made_role(clients, names) is not None
-
-
-def made_role(clients: AwsClients, names: Names) -> Mapping[str, Any] | None:
-    """The role that we make, as IAM describes it; None where it is not there. Raises NameTaken when
-    it is not ours."""
-    role = names.role
-    found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
-    tags = values_of(found["Role"].get("Tags", [])) if found else {}
-    if found and tags.get(ENDPOINT_TAG) != names.made:
-        raise NameTaken(
-            f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
-            " role to use, or choose another endpoint name with --name"
-        )
-    return found["Role"] if found else None
-
-
-def boundary_of(role: Mapping[str, Any]) -> str:
-    """The ARN of the policy that bounds a role as IAM describes it; "" where none does."""
-    return str(role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
-
-
-def role_policies(clients: AwsClients, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the policies that we gave the role that we make, which must be there, and of those
-    that others did."""
-    role, where = {"RoleName": names.role}, f"role {names.role}"
-    inline = clients.pages("iam", "list_role_policies", "PolicyNames", where, **role)
-    attached = clients.if_allowed(
-        lambda: clients.pages(
-            "iam", "list_attached_role_policies", "AttachedPolicies", where, **role
-        ),
-        f"whether a policy is attached to {where}, so that it cannot be deleted, is not known",
-    )
-    ours = sorted(name for name in inline if is_our_policy(name))
-    others = {*inline, *(policy["PolicyName"] for policy in attached or ())} - {*ours}
-    return tuple(ours), tuple(sorted(others))
 
 
 def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:

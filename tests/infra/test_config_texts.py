@@ -38,7 +38,7 @@ TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "subnets": SUBNETS,
     "security_groups": GROUPS,
     "output": "s3://bucket/answers/",
-    "inputs": ("s3://bucket/requests/",),
+    "inputs": {"sagemaker": ("s3://bucket/requests/",), "model": "abc4"},
     "success_topic": "arn:aws:sns:eu-west-1:123456789012:done",
     "error_topic": "arn:aws:sns:eu-west-1:123456789012:failed",
     "variants": {"large": {"instance_type": "ml.m5.xlarge", "weight": 0.5}},

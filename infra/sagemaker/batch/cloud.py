@@ -12,7 +12,7 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.jobs import BatchRequest, DataFile, Dataset, JobStatus
 from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.sagemaker import state, storage
+from onnxferry.infra.sagemaker import execution_role, state, storage
 from onnxferry.infra.sagemaker.batch import jobs, places, plan, quota, rights
 from onnxferry.infra.sagemaker.batch.places import Place, Places
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
@@ -74,9 +74,9 @@ class TransformJobs(SageMakerCloud):
         role = self.names.role
         if self.settings.role or jobs.running(self.clients, self.names):
             return
-        if not state.has_role(self.clients, self.names):
+        if not execution_role.has_role(self.clients, self.names):
             return
-        for policy in state.role_policies(self.clients, self.names)[0]:
+        for policy in execution_role.role_policies(self.clients, self.names)[0]:
             if rights.is_for_batch(policy):
                 named = {"RoleName": role, "PolicyName": policy}
                 step = Step(Action.DELETE, "role policy", policy, "take_rights", named)
