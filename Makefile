@@ -14,7 +14,7 @@ OTHER := TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum OVER=$(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 SITE = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.PHONY: setup demo test test-4 zoo large emulated kinds sizes worlds rounds series mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
+.PHONY: setup demo test test-4 zoo large emulated kinds sizes worlds rounds series mlflow2 sdk spark soak lock docs quality benchmark batch servers functions lint types clean
 
 setup: $(VENV)/.ready
 
@@ -81,6 +81,10 @@ series: setup
 # What is tested with MLflow 3, with MLflow 2 in an environment of its own.
 mlflow2: setup
 	$(BIN)/python -m pytest -m mlflow2
+
+# A package with the SageMaker SDK, versions 2 and 3, each in an environment of its own: 1.1 GB.
+sdk: setup
+	$(BIN)/python -m pytest -m sdk tests/examples
 
 # Spark clusters on this machine: 100,000 rows, workers and drivers that are killed, and Spark 3.5 in an environment of its own.
 spark: setup

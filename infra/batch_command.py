@@ -168,11 +168,10 @@ def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> 
     missing = status.total - status.done
     if status.succeeded and not missing:
         return
-    why = f": {status.reason}" if status.reason else ""
-    again = "the same command again does what is missing"
+    why = f"\n{status.reason}" if status.reason else ""
     raise BatchFailed(
         f"{status.name} ended as {status.state}, and {missing:,} of {status.total:,} file(s) have"
-        f" no answer; {again}{why}"
+        f" no answer. The same command again does what is missing.{why}"
     )
 
 

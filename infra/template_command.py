@@ -116,16 +116,23 @@ def _planned_by(cloud: Templated, given: CommandOptions, *, endpoint: bool) -> C
 
 
 def _package(given: CommandOptions) -> Package:
-    """What is known of the package before it is built: its Python, and its model's files, where
-    there is a model directory."""
-    from onnxferry.scripts.package import drafted
+    """What is known of the package: its Python, and its model's files, where there is a model
+    directory; all of it, where it is built, which its rehearsal's figures are found by."""
+    from onnxferry.scripts.package import drafted, read
+    from onnxferry.system.errors import PackageError
 
     python = given.python or given.config.model.python
     try:
         folder = given.folder if given.folder.is_dir() else None
     except UsageError:  # there is none yet, or there are several
         folder = None
-    return drafted(folder, given.layout, python)
+    draft = drafted(folder, given.layout, python)
+    try:
+        built = read(given.out / given.target / draft.model) if draft.model else draft
+    except PackageError:  # it is not built yet, or was changed
+        return draft
+    same = built.python == draft.python and {*draft.members} <= {*built.members}
+    return built if same else draft
 
 
 def _write(text: str, path: Path | None) -> None:

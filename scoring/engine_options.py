@@ -23,7 +23,8 @@ _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 class EngineOptions:
     """`engine` of model_spec.json; ONNXFERRY_ENGINE_* variables override each."""
 
-    threads: int = 0  # of one run; 0: as many as cpu.available()
+    threads: int = 0  # of one run; 0: as many as cpu.available(), or a process's part of them
+    processes: int = 1  # like this one on the host, which share its CPUs
     parallel_runs: int = 0  # at a time; 0: as many as threads
     shared_runs: bool = True  # texts of requests at the same time go through the model together
     spin_duration_us: int = 50  # of threads that a run does not need at the moment
@@ -59,7 +60,7 @@ class EngineOptions:
 
     def resolved(self) -> EngineOptions:
         """With numbers for what is left to the host."""
-        threads = self.threads or cpu.available()
+        threads = self.threads or max(1, cpu.available() // max(1, self.processes))
         return replace(self, threads=threads, parallel_runs=self.parallel_runs or threads)
 
 

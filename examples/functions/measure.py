@@ -18,6 +18,7 @@ from onnxferry.scripts.rehearse.functions import RUNTIME
 from onnxferry.scripts.rehearse.network import choose
 from onnxferry.scripts.rehearse.phases import StartPhases
 from onnxferry.scripts.rehearse.runtime import UnpackedPackage
+from onnxferry.scripts.rehearse.start import Surroundings
 from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
 
@@ -80,7 +81,8 @@ def served(app: App, group: Path | None = None, report: ReportStage = stage) -> 
         command=lambda unpacked, port: (*_limited(group), *RUNTIME.command(unpacked, port)),
         environment=_environment,
     )
-    with start(package, runtime=runtime, network=choose(egress=True), report=report) as host:
+    around = Surroundings(choose(egress=True))
+    with start(package, runtime=runtime, around=around, report=report) as host:
         yield host
 
 

@@ -46,10 +46,9 @@ def plan(pipeline: DeliveryPipeline, *show: str) -> str:
 
 
 def deploy(pipeline: DeliveryPipeline) -> str:
-    """Deploy, and show what is live."""
-    named = ("--name", pipeline.name)
-    deployed = _command("deploy", pipeline, *named, "--model", pipeline.model, "--yes")
-    return script(deployed, _command("status", pipeline, *named))
+    """Deploy what was built, which shows what is live then."""
+    named = ("--name", pipeline.name, "--model", pipeline.model)
+    return script(_command("deploy", pipeline, *named, "--yes"))
 
 
 def roll_back(pipeline: DeliveryPipeline) -> str:

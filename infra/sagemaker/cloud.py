@@ -24,6 +24,7 @@ from onnxferry.infra.sagemaker import (
     plan,
     private_rights,
     scaling,
+    serverless,
     state,
     storage,
 )
@@ -80,8 +81,9 @@ class SageMakerCloud(Watching):
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
         guarded = checks.guarded(planned, wanted.variant, wanted.watched)
+        fits = serverless.checked(guarded, self.names, bundle.package)
         change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(guarded, change, bundle.package), *private)
+        return self._noted(scaling.deployed(fits, change, bundle.package), *private)
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -105,7 +107,9 @@ class SageMakerCloud(Watching):
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
         planned = deletion.delete(there, owned, policies, used, bucket=spare)
         planned = replace(planned, steps=(*map(jobs.stopped, busy), *planned.steps))
-        return self._noted(scaling.deleted(planned, self.clients, self.names))
+        if not there.templated:
+            planned = scaling.deleted(planned, self.clients, self.names)
+        return self._noted(planned)
 
     def _busy(self) -> list[str]:
         """The batch jobs that are at work."""

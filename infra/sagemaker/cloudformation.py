@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from onnxferry.infra.sagemaker.template_requests import Requests, logical
+from onnxferry.infra.sagemaker.template_requests import Asked, Requests, logical
 from onnxferry.infra.templates.cloudformation import Stack, attribute, choice, empty, given
 from onnxferry.infra.templates.placeholders import placeholder
 
 _BUCKET, _ROLE, _ENDPOINT = "PackageBucket", "ExecutionRole", "Endpoint"
 _TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
+_IDENTITY = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 _DESCRIPTION = "onnxferry: a SageMaker endpoint, and the bucket and the role that it stands on"
 _CONDITIONS = {
     "MakesBucket": empty("Bucket"),
@@ -92,8 +93,18 @@ def _hosting(asked: Requests) -> dict[str, Any]:
         if kind := _KINDS.get(one.operation):
             resource, wanted = kind
             facts = {"Type": resource, "Condition": "HasPackage", **wanted(one.parameters, found)}
+            if actions := list(_actions(asked, one)):
+                facts["Properties"]["ScheduledActions"] = actions
             found[logical(one)] = facts
     return found
+
+
+def _actions(asked: Requests, target: Asked) -> Iterator[dict[str, Any]]:
+    """The scheduled actions of a scalable target, which are a property of it here."""
+    if target.operation == "register_scalable_target":
+        for action in asked.of("put_scheduled_action"):
+            if all(target.parameters[key] == action[key] for key in _IDENTITY):
+                yield {key: value for key, value in action.items() if key not in _IDENTITY}
 
 
 def _without(*keys: str) -> Callable[..., dict[str, Any]]:

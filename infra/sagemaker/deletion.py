@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from onnxferry.infra.plan import Plan, Step, Summary
-from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, own_template, stack_name
+from onnxferry.infra.sagemaker.names import Names, own_template, stack_name
 from onnxferry.infra.sagemaker.plan import (
     TARGET,
     deleted,
@@ -35,7 +35,7 @@ def delete(
     Packages go before the models that say where they are: a broken deletion can be resumed."""
     names, needed = state.names, any(name in state.models for name in used)
     hosting = (set(state.configs) - set(used), set(state.models) - set(used))
-    main = None if state.main and TEMPLATE_TAG in state.main.tags else state.main
+    main = None if state.templated else state.main
     endpoints = (deleted_found(one) for one in (state.candidate, main) if one)
     stack = _stack(names, owned)
     logs = (deleted("log group", group, "delete_logs", logGroupName=group) for group in owned.logs)

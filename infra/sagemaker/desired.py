@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.sagemaker import async_inference
+from onnxferry.infra.sagemaker import async_inference, serverless
 from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.fleet import Variants, variants_of
 from onnxferry.infra.sagemaker.image import image
@@ -106,7 +106,8 @@ def _upload(names: Names, bundle: Bundle) -> Upload:
 
 
 def _model(names: Names, version: str, uri: str, url: str) -> dict[str, Any]:
-    variables = {**names.settings.environment, "SAGEMAKER_PROGRAM": "inference.py"}
+    variables = {**serverless.variables(names.settings), **names.settings.environment}
+    variables["SAGEMAKER_PROGRAM"] = "inference.py"
     container = {"Environment": variables, "Image": uri, "ModelDataUrl": url}
     content = {"PrimaryContainer": container, "ExecutionRoleArn": names.role_arn}
     content |= network(names.settings)

@@ -52,6 +52,6 @@ def image(config: SageMaker, region: str, python: str) -> str:
         return found
     raise UsageError(
         f"no Hugging Face container is known for region {region}; set sagemaker.image to one from"
-        " https://aws.github.io/deep-learning-containers, or install 'sagemaker<3', which may know"
-        " one"
+        " https://aws.github.io/deep-learning-containers, or install the SDK, which may know one:"
+        " pip install 'onnxferry[sagemaker]'"
     )

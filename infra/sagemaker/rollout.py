@@ -50,7 +50,7 @@ def serving(state: CurrentState, goal: Goal) -> Steps:
     """From whatever the endpoint is to `goal` serving, proved."""
     main, names, config = state.main, state.names, goal.config
     if main is None or main.state == "Deleting":
-        made, proof = _created(names, names.endpoint, config), _smoke(names, names.endpoint, goal)
+        made, proof = _created(names, names.endpoint, config), smoke(names, names.endpoint, goal)
         up: Steps = (*delete_candidate(state), *_stable(main), made, proof)
     elif _on_its_way(main, config) or (main.state in BROKEN and not main.history):
         up = (*moved(state, goal), *delete_candidate(state))
@@ -65,7 +65,7 @@ def moved(state: CurrentState, goal: Goal) -> Steps:
     if main is None:
         return ()
     if _on_its_way(main, goal.config):
-        return _arriving(state, main, goal), _smoke(state.names, main.name, goal)
+        return _arriving(state, main, goal), smoke(state.names, main.name, goal)
     return *_stable(main), *_pointed(state, main, goal)
 
 
@@ -98,7 +98,7 @@ def _candidate(state: CurrentState, goal: Goal) -> Steps:
     elif found:
         made = (deleted_found(found), *made)
     gone = deleted_endpoint(names.candidate, goal.config)
-    return *made, _smoke(names, names.candidate, goal), gone
+    return *made, smoke(names, names.candidate, goal), gone
 
 
 def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()) -> Step:
@@ -111,7 +111,7 @@ def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()
 
 def _pointed(state: CurrentState, main: Endpoint, goal: Goal) -> Steps:
     """The endpoint moved to `goal` and smoked, else taken back."""
-    proof = _smoke(state.names, main.name, goal)
+    proof = smoke(state.names, main.name, goal)
     if main.state not in BROKEN:
         _refuse_unknown(state, main)
         moves.check(state.names, state.variant, goal.variant)
@@ -156,7 +156,8 @@ def _retention(state: CurrentState, goal: Goal) -> dict[str, Any]:
     return retention(state.variant, goal.variant, _counts(state))
 
 
-def _smoke(names: Names, name: str, goal: Goal) -> Step:
+def smoke(names: Names, name: str, goal: Goal) -> Step:
+    """The golden request to an endpoint."""
     kind, request = "golden request to endpoint", {"package": goal.url}
     if isinstance(goal.variant, Variants) and goal.variant.mode == "async":
         request["requests"] = async_inference.requests(names)

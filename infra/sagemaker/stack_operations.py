@@ -58,9 +58,10 @@ class StackOperations:
         self._check()
 
     def put_stack(self, step: Step) -> None:
-        """Deploy what was there before, and wait for the end."""
-        self.deploy_stack(step)
-        self.finish_stack(step)
+        """Deploy what was there before, and wait for the end; it may be back already."""
+        if not self._stacks.has(Deployment(**step.parameters)):
+            self.deploy_stack(step)
+            self.finish_stack(step)
 
     def delete_stack(self, step: Step) -> None:
         """Delete the stack, with what it made, when nothing is under way there."""

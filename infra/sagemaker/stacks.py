@@ -88,6 +88,12 @@ class Stacks:
         found = self._ask("get_template", StackName=self.name)["TemplateBody"]
         return found if isinstance(found, str) else json.dumps(found)
 
+    def has(self, wanted: Deployment) -> bool:
+        """Whether that is what was deployed last."""
+        there = self.settle()
+        same = there and there.made and there.values == wanted.values
+        return bool(same) and json.loads(self.template()) == json.loads(wanted.template)
+
     def preview(self, wanted: Deployment) -> list[Mapping[str, Any]]:
         """What deploying it would change, a ResourceChange each; leaves nothing behind."""
         changes = self.prepare(wanted)

@@ -94,6 +94,11 @@ class CurrentState:
         return named or self.main.tags.get(VERSION_TAG, "").replace("unknown", "")
 
     @property
+    def templated(self) -> bool:
+        """Whether a template has made the endpoint, and what is its alone."""
+        return self.main is not None and TEMPLATE_TAG in self.main.tags
+
+    @property
     def replaced(self) -> str:
         """The version that has served, and that another would replace; "" if none."""
         return self.version if self.main and self.main.history else ""

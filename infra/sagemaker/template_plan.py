@@ -40,14 +40,20 @@ class Preview:
 class Publication:
     """What an endpoint in the template needs besides: the bucket and the role are made by the
     deployment `foundation`, where they are not there (else None), before the `package` is put
-    there; `proof` is the golden request, and `earlier` what was deployed before ("" as its template
-    for nothing)."""
+    there; `proof` is the golden request, and `earlier` what was deployed before, or is left where
+    the endpoint does not prove itself; None for nothing."""
 
     foundation: Deployment | None
     package: Step
     proof: Step
-    earlier: Deployment
+    earlier: Deployment | None
     version: str
+
+    def taken_back(self, kind: str, name: str) -> Step:
+        """The step that takes away what was made of the endpoint."""
+        if self.earlier is None:
+            return Step(Action.DELETE, kind, name, "delete_stack")
+        return Step(Action.DELETE, kind, name, "put_stack", asdict(self.earlier))
 
 
 def template_plan(
@@ -60,7 +66,7 @@ def template_plan(
     if preview.changes is not None and not preview.changes:
         deployed = [Step(Action.REUSE, "stack", wanted.name)]
     else:
-        later = [step for step in follow if step not in first]
+        later = [_removable(step, published) for step in follow if step not in first]
         deployed = [_deployed(wanted, there, published), *later, _finished(wanted.name)]
     middle = [published.package] if published else []
     proof = [published.proof] if published else []
@@ -101,11 +107,19 @@ def _deployed(
     )
     if published is None:
         return step
-    back = asdict(published.earlier)
-    if published.earlier.values.get("PackageUrl"):
-        return replace(step, restore=Step(Action.UPDATE, "stack", wanted.name, "put_stack", back))
-    gone = Step(Action.DELETE, "endpoint of stack", wanted.name, "put_stack", back)
+    earlier = published.earlier
+    if earlier and earlier.values.get("PackageUrl"):
+        back = Step(Action.UPDATE, "stack", wanted.name, "put_stack", asdict(earlier))
+        return replace(step, restore=back)
+    gone = published.taken_back("endpoint of stack", wanted.name)
     return replace(step, removal=gone)
+
+
+def _removable(step: Step, published: Publication | None) -> Step:
+    """What is made of an endpoint goes with what takes that away."""
+    if published is None or step.action is not Action.CREATE:
+        return step
+    return replace(step, removal=published.taken_back(step.resource, step.name))
 
 
 def _foundation(

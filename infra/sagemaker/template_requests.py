@@ -18,8 +18,11 @@ from onnxferry.infra.sagemaker.alarms import requests as requests_of_alarms
 from onnxferry.infra.sagemaker.blue_green import guarded, refuse_too_few
 from onnxferry.infra.sagemaker.desired import DesiredState, bucket, desired, rehearsed_p95
 from onnxferry.infra.sagemaker.image import image
-from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, VERSION_TAG, Names, tags
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, TEMPLATE_TAG, VERSION_TAG, Names, tags
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
+from onnxferry.infra.sagemaker.scaling.capacity import target
+from onnxferry.infra.sagemaker.scaling.requests import ScaledVariant, is_step
+from onnxferry.infra.sagemaker.scaling.requests import wanted as wanted_scaling
 from onnxferry.infra.target_tables.sagemaker import (
     Async,
     Capture,
@@ -121,7 +124,7 @@ def requests(names: Names, package: Package, key: str = "") -> Requests:
     own = {"EndpointName": names.endpoint, "Bucket": names.settings.bucket or ""}
     own |= {"Role": names.settings.role or "", "PackageUrl": "", "Version": UNKNOWN, "Image": uri}
     parameters = [Parameter(name, value, _TEXTS[name]) for name, value in own.items()]
-    asked, lifted = _lifted(tuple(_asked(names.settings, package, key)))
+    asked, lifted = _lifted(tuple(_asked(names, package, key)))
     if any(map(_is_latency, asked)):
         most_ms = (rehearsed_p95(package) or 0) * names.settings.rollout.latency_factor
         microseconds = round(min(most_ms or _NEVER_MS, _NEVER_MS) * 1000)
@@ -129,7 +132,8 @@ def requests(names: Names, package: Package, key: str = "") -> Requests:
     return Requests((*parameters, *lifted), tuple(map(_marked, asked)))
 
 
-def _asked(settings: SageMaker, package: Package, key: str) -> Iterator[Asked]:
+def _asked(real: Names, package: Package, key: str) -> Iterator[Asked]:
+    settings = real.settings
     made, given = _names(settings), _names(settings, Bucket="bucket", Role="role", Image="image")
     unbuilt = replace(package, sha256="")
     wanted = desired(given, Bundle(unbuilt, Golden(Request(b""), None)))
@@ -146,6 +150,26 @@ def _asked(settings: SageMaker, package: Package, key: str) -> Iterator[Asked]:
     }
     for operation, request in _hosting(given, wanted):
         yield Asked(operation, replaced(request, known_later))
+    if settings.scaling:
+        for variant in wanted.config["ProductionVariants"]:
+            value = target(settings, variant, package, None).value
+            yield from _scaling(wanted_scaling(replace(given, now=real.now), variant, value))
+
+
+def _scaling(scaled: ScaledVariant) -> Iterator[Asked]:
+    """Autoscaling of one variant; an alarm makes its step policy add the first instance."""
+    limits = {"MinCapacity": scaled.least, "MaxCapacity": scaled.most}
+    registered = {**scaled.id, **limits, "Tags": dict(scaled.tags)}
+    yield Asked("register_scalable_target", registered)
+    for action in scaled.schedule:
+        yield Asked("put_scheduled_action", {**scaled.id, **action})
+    for policy in scaled.policies:
+        put = Asked("put_scaling_policy", {**scaled.id, **policy})
+        yield put
+        if scaled.alarm and is_step(policy):
+            acts = {"AlarmActions": [placeholder(logical(put))]}
+            own = {"Tags": tags({ENDPOINT_TAG: scaled.tags[ENDPOINT_TAG]})}
+            yield Asked("put_metric_alarm", {**scaled.alarm, **acts, **own})
 
 
 def _hosting(names: Names, wanted: DesiredState) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -153,20 +177,22 @@ def _hosting(names: Names, wanted: DesiredState) -> Iterator[tuple[str, Mapping[
     yield "create_model", wanted.model
     yield _CONFIG, wanted.config
     watched = replace(wanted.watched, config=placeholder("EndpointConfig"), p95_ms=_NEVER_MS)
-    alarms = list(map(_with_threshold, requests_of_alarms(names, watched, {})))
+    alarms = list(map(_own_alarm, requests_of_alarms(names, watched, {})))
     yield from (("put_metric_alarm", alarm) for alarm in alarms)
     yield "create_endpoint", _endpoint(names, wanted, [alarm["AlarmName"] for alarm in alarms])
 
 
-def _with_threshold(alarm: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An alarm of the latency with the parameter's threshold, which differs each time that the
-    package is rehearsed."""
+def _own_alarm(alarm: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Named by the endpoint, for a template changes what its one alarm watches; that of the latency
+    with the parameter's threshold, which differs each time that the package is rehearsed."""
+    config, endpoint = placeholder("EndpointConfig"), placeholder("EndpointName")
+    named = {**alarm, "AlarmName": alarm["AlarmName"].replace(config, endpoint)}
     if not _is_latency(Asked("put_metric_alarm", alarm)):
-        return alarm
+        return named
     tagged = [tag for tag in alarm["Tags"] if tag["Key"] != P95_TAG]
-    said = f"p95 of the latency is over {placeholder(THRESHOLD)} microseconds"
     threshold = placeholder(THRESHOLD)
-    return {**alarm, "Threshold": threshold, "AlarmDescription": said, "Tags": tagged}
+    said = f"p95 of the latency is over {threshold} microseconds"
+    return {**named, "Threshold": threshold, "AlarmDescription": said, "Tags": tagged}
 
 
 def _is_latency(one: Asked) -> bool:
@@ -179,10 +205,12 @@ def _endpoint(names: Names, wanted: DesiredState, alarms: list[str]) -> dict[str
     serverless = isinstance(names.settings.serving, Serverless)
     refuse_too_few(rollout, getattr(names.settings.serving, "instance_count", 1))
     watching = [] if serverless else [*alarms, *rollout.other_alarms]
+    kept = {"RetainAllVariantProperties": True} if names.settings.scaling else {}
     return {
         "EndpointName": names.endpoint,
         "EndpointConfigName": wanted.config["EndpointConfigName"],
         "DeploymentConfig": guarded(rollout, watching, seconds),
+        **kept,  # the numbers of instances that autoscaling has chosen
         "Tags": names.tags(),
     }
 
@@ -222,10 +250,12 @@ def _marked(one: Asked) -> Asked:
     """With the tags that say which template made it, and what serves, where the request has tags
     of ours."""
     of_version = {VERSION_TAG: placeholder("Version")} if one.operation in _KINDS else {}
-    mark = tags({**of_version, TEMPLATE_TAG: placeholder("Template")})
+    own = {**of_version, TEMPLATE_TAG: placeholder("Template")}
+    if isinstance(there := one.parameters.get("Tags"), Mapping):
+        return Asked(one.operation, {**one.parameters, "Tags": {**there, **own}})
     for place in (("Tags",), ("Tagging", "TagSet")):
         if (there := found(one.parameters, place)) and isinstance(there, list):
-            return Asked(one.operation, placed(one.parameters, place, [*there, *mark]))
+            return Asked(one.operation, placed(one.parameters, place, [*there, *tags(own)]))
     return one
 
 
@@ -244,6 +274,8 @@ _NAMED = ("PolicyName", "ScheduledActionName", "AlarmName")
 def logical(one: Asked) -> str:
     """The name of what a request makes within a template: its kind, and what tells it from others
     of its kind."""
+    variant = one.parameters.get("ResourceId", "").rpartition("/")[2]
     named = next((v for k, v in one.parameters.items() if k in _NAMED), "")
-    words = re.findall(r"[A-Za-z0-9]+", plain(named).removeprefix("onnxferry"))
+    said = f"{variant} {plain(named).removeprefix('onnxferry')}"
+    words = re.findall(r"[A-Za-z0-9]+", said)
     return _KINDS[one.operation] + "".join(word[0].upper() + word[1:] for word in words)

@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NameTaken, Refused
-from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import execution_role, state, storage
 from onnxferry.infra.sagemaker.cloudformation import stack
 from onnxferry.infra.sagemaker.desired import DesiredState, desired
 from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, own_template
 from onnxferry.infra.sagemaker.plan import package_step
+from onnxferry.infra.sagemaker.rollout import Goal, smoke
 from onnxferry.infra.sagemaker.stacks import Deployment, Stacks, TemplateStack
 from onnxferry.infra.sagemaker.template_plan import Preview, Publication, template_plan
 from onnxferry.infra.sagemaker.template_requests import THRESHOLD, UNKNOWN, Requests, requests
 from onnxferry.infra.sagemaker.terraform import configuration
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.scripts.package import Package
+from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 
 _TEXTS: Mapping[str, Callable[[Requests], str]] = {
@@ -54,6 +56,11 @@ class EndpointTemplate:
         own = there.values if there and there.made else {}
         served = {name: own.get(name, value) for name, value in _NOTHING.items()}
         wanted = self._deployment(package, there, served)
+        if _is_empty(wanted):
+            raise UsageError(
+                "sagemaker.bucket and sagemaker.role are given, or there already: without an"
+                " endpoint the template makes nothing; give --endpoint"
+            )
         return template_plan(names, wanted, self._preview(there, wanted))
 
     def plan_with(self, bundle: Bundle) -> Plan:
@@ -79,14 +86,14 @@ class EndpointTemplate:
         """What is before and after the deployment of an endpoint."""
         alone = Deployment(wanted.name, wanted.template, {**wanted.values, **_NOTHING})
         made = there is not None and there.made
-        earlier = alone
+        left = None if _is_empty(alone) else alone
+        earlier = left
         if there and made:
             earlier = Deployment(wanted.name, self._stacks.template(), dict(there.values))
-        kind, name = "golden request to endpoint", self.endpoint
-        smoke = {"package": needed.package.url}
-        proof = Step(Action.CHECK, kind, name, "smoke", smoke, proves=True)
+        goal = Goal(needed.config["EndpointConfigName"], needed.package.url, needed.variant)
+        proof = smoke(self.names(), self.endpoint, goal)
         package = package_step(needed.package, found)
-        first = None if made else alone
+        first = None if made else left
         return Publication(first, package, proof, earlier, needed.version)
 
     def _preview(self, there: TemplateStack | None, wanted: Deployment) -> Preview:
@@ -125,6 +132,12 @@ class EndpointTemplate:
     @property
     def _stacks(self) -> Stacks:
         return Stacks(self.clients, self.names(), self.wait)
+
+
+def _is_empty(wanted: Deployment) -> bool:
+    """Whether a deployment makes nothing, which CloudFormation refuses."""
+    values = wanted.values
+    return bool(values["Bucket"] and values["Role"]) and not values["PackageUrl"]
 
 
 def owner(tags: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ _BUCKET, _ROLE, _MODEL, _CONFIG, _ENDPOINT = (
     "aws_sagemaker_endpoint_configuration",
     "aws_sagemaker_endpoint",
 )
+_ALARM = "aws_cloudwatch_metric_alarm"
 _TARGET = "aws_appautoscaling_target"
 _PACKAGES, _EXECUTION, _SERVED = "packages", "execution", "endpoint"
 _LOCALS = {
@@ -61,7 +62,12 @@ def configuration(asked: Requests) -> Configuration:
     resources: dict[str, dict[str, Any]] = {}
     for kind, name, found in (*_bucket(asked), *_role(asked), *_hosting(asked)):
         resources.setdefault(kind, {})[name] = found
-    values = {**_VALUES, **_COUNTS}
+    policies = {
+        logical(one): f"one(aws_appautoscaling_policy.{_label(one)}[*].arn)"
+        for one in asked.asked
+        if one.operation == "put_scaling_policy"
+    }
+    values = {**_VALUES, **_COUNTS, **policies}
     return Configuration(asked.parameters, _LOCALS, resources, _OUTPUTS, values)
 
 
@@ -111,18 +117,14 @@ def _document(text: str) -> str:
 
 def _hosting(asked: Requests) -> Iterator[tuple[str, str, Arguments]]:
     """What needs the package."""
-    alarms = [f"aws_cloudwatch_metric_alarm.{_label(o)}" for o in asked.asked if _is_alarm(o)]
+    there: dict[str, list[str]] = {}
     for one in asked.asked:
         if kind := _KINDS.get(one.operation):
             resource, made, after = kind
-            found = made(one.parameters)
-            waits = alarms if one.operation == "create_endpoint" else after
-            order = {"depends_on": list(waits)} if waits else {}
-            yield resource, _label(one), {**_HAS_PACKAGE, **found, **order}
-
-
-def _is_alarm(one: Asked) -> bool:
-    return one.operation == "put_metric_alarm"
+            order = {"depends_on": there[after]} if after in there else {}
+            yield resource, _label(one), {**_HAS_PACKAGE, **made(one.parameters), **order}
+            before = there.get(resource, [])
+            there[resource] = [*before, f"{resource}.{_label(one)}"]
 
 
 def _label(one: Asked) -> str:
@@ -181,7 +183,7 @@ def _alarm(request: Mapping[str, Any]) -> Arguments:
         found["dimensions"] = _dimensions(request)
     if "Metrics" in request:
         found["metric_query"] = [_query(one) for one in request["Metrics"]]
-    return {**found, **_NEW_FIRST}
+    return found
 
 
 def _query(one: Mapping[str, Any]) -> Arguments:
@@ -205,14 +207,13 @@ def _plain(request: Mapping[str, Any], *but: str) -> Arguments:
     return {**arguments(others), **tags}
 
 
-_AFTER_ENDPOINT = (f"{_ENDPOINT}.{_SERVED}",)
-_AFTER_TARGET = (_TARGET,)
-_KINDS: Mapping[str, tuple[str, Callable[..., Arguments], tuple[str, ...]]] = {
-    "create_model": (_MODEL, _model, ()),
-    "create_endpoint_config": (_CONFIG, _config, ()),
-    "put_metric_alarm": ("aws_cloudwatch_metric_alarm", _alarm, ()),
-    "create_endpoint": (_ENDPOINT, _endpoint, ()),
-    "register_scalable_target": (_TARGET, _target, _AFTER_ENDPOINT),
-    "put_scaling_policy": ("aws_appautoscaling_policy", _policy, _AFTER_TARGET),
-    "put_scheduled_action": ("aws_appautoscaling_scheduled_action", _action, _AFTER_TARGET),
+# the provider's resource, its arguments, and after which resources it is made
+_KINDS: Mapping[str, tuple[str, Callable[..., Arguments], str]] = {
+    "create_model": (_MODEL, _model, ""),
+    "create_endpoint_config": (_CONFIG, _config, ""),
+    "put_metric_alarm": (_ALARM, _alarm, ""),
+    "create_endpoint": (_ENDPOINT, _endpoint, _ALARM),
+    "register_scalable_target": (_TARGET, _target, _ENDPOINT),
+    "put_scaling_policy": ("aws_appautoscaling_policy", _policy, _TARGET),
+    "put_scheduled_action": ("aws_appautoscaling_scheduled_action", _action, _TARGET),
 }

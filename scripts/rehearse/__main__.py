@@ -26,6 +26,8 @@ _EGRESS = (
     "Whether the runtime reaches the network. By default it does not, where this machine can cut it"
     " off; --no-egress fails where it cannot."
 )
+_MEMORY = "Memory of all its processes together, as a serverless platform gives it; default: all."
+_READ_ONLY = "Let it write nothing but temporary files, as on a serverless platform."
 _INPUT = "A file to send as a request; its suffix says its content type. May be repeated."
 
 
@@ -35,13 +37,17 @@ _INPUT = "A file to send as a request; its suffix says its content type. May be 
 @options.apply(options.image, options.config)
 @click.option("--input", "inputs", multiple=True, type=FILE, help=_INPUT)
 @click.option("--repeats", default=30, type=click.IntRange(2), help="Requests to time.")
+@click.option("--memory-mb", type=click.IntRange(64), help=_MEMORY)
+@click.option("--read-only", is_flag=True, help=_READ_ONLY)
 @click.option("--egress/--no-egress", default=None, show_default=False, help=_EGRESS)
 @options.output
 def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
     """Serve a package by its platform's real runtime, here, and measure it: PACKAGE (model.tar.gz,
     function.zip or a folder), or the one that is built of --model for --target. It proves that the
     package needs no network."""
-    repeats, conditions = flags.pop("repeats"), Conditions(flags.pop("egress"), flags["image"])
+    limits = (flags.pop("memory_mb") or 0, flags.pop("read_only"))
+    conditions = Conditions(flags.pop("egress"), flags["image"], *limits)
+    repeats = flags.pop("repeats")
     requests = [read_request(path) for path in inputs]
     given, rehearsed = _packages(**flags)
     done = rehearse(rehearsed, requests, repeats, conditions)
@@ -93,6 +99,7 @@ def _text(body: bytes) -> str:
 
 def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
     table = Table(show_header=False)
+    limits = (("memory limit", done.memory_limit), ("read-only file system", done.read_only))
     for row in (
         ("target", f"{done.target}, Python {done.python}"),
         ("runtime", done.runtime),
@@ -102,6 +109,7 @@ def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
         ("latency p50 / p95", f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms"),
         ("CPU time a request", f"{done.cpu_ms:.1f} ms"),
         ("memory, peak", f"{done.memory_mib:.0f} MiB"),
+        *((name, said) for name, said in limits if said),
         ("golden answer", "as expected"),
     ):
         table.add_row(*row)

@@ -13,6 +13,7 @@ import psutil  # type: ignore[import-untyped]
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply, cpu_of
+from onnxferry.scripts.rehearse.limits import MemoryLimit
 from onnxferry.scripts.rehearse.processes import PeakMemory, cpu_seconds, tail
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.console import ReportStage
@@ -27,8 +28,14 @@ class Host:
     `healthy` the seconds from there until it was (0 before)."""
 
     def __init__(
-        self, runtime: Runtime, unpacked: UnpackedPackage, port: int, process: Popen[bytes]
+        self,
+        runtime: Runtime,
+        unpacked: UnpackedPackage,
+        port: int,
+        process: Popen[bytes],
+        limit: MemoryLimit,
     ) -> None:
+        self._limit = limit
         self.title = runtime.title
         self.url = f"http://127.0.0.1:{port}{runtime.score}"
         self.model_dir = unpacked.model
@@ -68,6 +75,11 @@ class Host:
         self._memory.sample()
         return self._memory.bytes / 2**20
 
+    def check_memory(self) -> None:
+        """Raise RehearsalError where it has taken more than it may."""
+        if over := self._limit.broken(self.memory_mib()):
+            raise self.failure(f"the golden answer came, but {over}")
+
     def cpu_seconds(self) -> float:
         """The CPU time so far of all processes that serve."""
         return cpu_seconds(self._process)
@@ -83,6 +95,9 @@ class Host:
     def failure(self, message: str) -> RehearsalError:
         """An error that says `message` and shows the end of the runtime's log."""
         log = self.log_tail() or "(empty)"
+        self._memory.sample()
+        if over := self._limit.broken(self._memory.bytes / 2**20):
+            message = f"{message}\nMemory: {over}"
         return RehearsalError(f"{self.title}: {message}\nThe end of its log:\n{log}")
 
     def ended(self, limit: float) -> int:

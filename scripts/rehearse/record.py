@@ -12,6 +12,7 @@ from rich.markup import escape
 from onnxferry.scoring import cpu
 from onnxferry.scripts.machine import machine
 from onnxferry.scripts.package import Package
+from onnxferry.scripts.rehearse.limits import WHOLE
 from onnxferry.scripts.rehearse.rehearsal import Rehearsal
 from onnxferry.system.console import err
 from onnxferry.system.files import replacing
@@ -22,7 +23,8 @@ FILE = "rehearsal.json"
 @dataclass(frozen=True)
 class RehearsalRecord:
     """The figures of a Rehearsal, of the package with `sha256`: `python` is that which it ran on,
-    `machine` in words, and `cpus` how many of it the runtime could use."""
+    `machine` in words, and `cpus` how many of it the runtime could use. It ran within `memory_mb`
+    (0: no limit), and, with `read_only`, on a file system that it could not write."""
 
     sha256: str
     python: str
@@ -34,6 +36,8 @@ class RehearsalRecord:
     memory_mib: float
     cpus: int
     machine: str
+    memory_mb: int = 0
+    read_only: bool = False
 
 
 def write(package: Package, done: Rehearsal) -> None:
@@ -50,6 +54,8 @@ def write(package: Package, done: Rehearsal) -> None:
         memory_mib=round(done.memory_mib, 1),
         cpus=cpu.available(),
         machine=machine(),
+        memory_mb=done.memory_mb,
+        read_only=done.read_only == WHOLE,
     )
     try:
         with replacing(_file(package)) as fresh:

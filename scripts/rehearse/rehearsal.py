@@ -5,16 +5,18 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply, mismatch
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.host import Host
+from onnxferry.scripts.rehearse.limits import limited
 from onnxferry.scripts.rehearse.network import choose
 from onnxferry.scripts.rehearse.phases import StartPhases
-from onnxferry.scripts.rehearse.start import runtime_of, start
+from onnxferry.scripts.rehearse.start import Surroundings, runtime_of, start
 from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
 
@@ -22,10 +24,14 @@ from onnxferry.system.errors import RehearsalError
 @dataclass(frozen=True)
 class Conditions:
     """With `egress` the runtime reaches the network; without, it must not; by default it does not
-    where this machine can cut it off. `image`: the platform's, other than its default."""
+    where this machine can cut it off. `image`: the platform's, other than its default. `memory_mb`
+    (0: no limit) is what all its processes may take together, and `read_only`: they may write
+    temporary files alone, as on a serverless platform."""
 
     egress: bool | None = None
     image: str = ""
+    memory_mb: int = 0
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Rehearsal:
     """What a rehearsal found: `size` of the package in bytes, the `runtime`'s name, `start_seconds`
     from the start of its process to the first golden answer and `phases` of them, latencies of the
     golden request, one at a time, and `cpu_ms`, the CPU time that each took of all processes that
-    serve; `memory_mib` of these at its peak, and what their network was."""
+    serve; `memory_mib` of these at its peak, and what their network and `limits` were."""
 
     target: str
     size: int
@@ -48,6 +54,9 @@ class Rehearsal:
     network: str
     answer: bytes
     extra: tuple[Reply, ...]
+    memory_mb: int = 0
+    memory_limit: str = ""
+    read_only: str = ""
 
 
 def rehearse(
@@ -64,7 +73,10 @@ def rehearse(
     for a request that the runtime's own form cannot hold.
     """
     network, runtime = choose(conditions.egress), runtime_of(package.target, conditions.image)
-    with start(package, runtime=runtime, network=network, report=report) as host:
+    limits = limited(conditions.memory_mb, conditions.read_only)
+    with limits as within, ExitStack() as stack:
+        around = Surroundings(network, within)
+        host = stack.enter_context(start(package, runtime=runtime, around=around, report=report))
         spec = ModelSpec.read(host.model_dir)
         golden = runtime.wire.golden(spec, _golden_of(spec, package))
         with report("send the golden request"):
@@ -83,8 +95,11 @@ def rehearse(
         phases = StartPhases.of(host.healthy, first.seconds, host.log())
         about = (package.target, package.size, package.python, host.title)
         cold, warm = (start_seconds, phases), (*timed, host.memory_mib())
+        host.check_memory()
         runtime.prove(host, host.unpacked)
-        return Rehearsal(*about, *cold, *warm, network.said, first.body, tuple(replies))
+        done = Rehearsal(*about, *cold, *warm, network.said, first.body, tuple(replies))
+        mb, held = within.memory.mb, within.memory.said
+        return replace(done, memory_mb=mb, memory_limit=held, read_only=within.files.said)
 
 
 def _golden_of(spec: ModelSpec, package: Package) -> Golden:

@@ -9,12 +9,14 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from onnxferry.scripts.package.build import target_row
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.host import Host
+from onnxferry.scripts.rehearse.limits import Limits
 from onnxferry.scripts.rehearse.network import Network, choose
 from onnxferry.scripts.rehearse.processes import running
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
@@ -35,18 +37,27 @@ def runtime_of(target: str, image: str = "") -> Runtime:
     return runtime.images.get(image, runtime)
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a host has of the machine."""
+
+    network: Network
+    limits: Limits = field(default_factory=Limits)
+
+
 @contextmanager
 def start(
     package: Package,
     *,
     runtime: Runtime | None = None,
     cache: Path | None = None,
-    network: Network | None = None,
+    around: Surroundings | None = None,
     report: ReportStage = stage,
 ) -> Iterator[Host]:
-    """Unpack `package`, make its environment if `cache` has it not, start its runtime in `network`
-    (without egress where this machine lets it), and yield it once it is healthy. Raises
-    RehearsalError with what is missing on this machine, or what the runtime printed."""
+    """Unpack `package`, make its environment if `cache` has it not, start its runtime
+    with what is `around` (by default no egress, where this machine lets it), and yield it once it
+    is healthy. Raises RehearsalError with what is missing on this machine, or what the runtime
+    printed."""
     runtime = runtime or runtime_of(package.target)
     runtime.check()
     python = _python(package)
@@ -58,26 +69,35 @@ def start(
         installs = runtime.installs(unpacked, package.python)
         venv = environment(name, python, installs, cache or cache_folder(), report)
         runtime.build(unpacked, venv / "bin" / "python")
-        serving = _serving(runtime, unpacked, venv, network or choose())
-        with serving as host, host.up(runtime.limit, report):
+        given = around or Surroundings(choose())
+        serving = _serving(runtime, unpacked, venv, given)
+        kept = given.limits.files.applied(unpacked.model)
+        with kept, serving as host, host.up(runtime.limit, report):
             yield host
 
 
 @contextmanager
 def _serving(
-    runtime: Runtime, unpacked: UnpackedPackage, venv: Path, network: Network
+    runtime: Runtime, unpacked: UnpackedPackage, venv: Path, around: Surroundings
 ) -> Iterator[Host]:
+    network, limits = around.network, around.limits
     port = _free_port()
     work, home = unpacked.root / "work", unpacked.root / "home"
     work.mkdir()
     home.mkdir()
     own = {**network.variables, **runtime.environment(unpacked, port)}
     env = {**_clean_environment(venv, home), **own}
+    if limits.files.read_only:
+        env["HOME"] = str(unpacked.root)  # which is no temporary folder
     python = venv / "bin" / "python"
-    command = network.command(port, python, *runtime.command(unpacked, port))
+    command = (
+        *limits.memory.front,
+        *limits.files.front(work, home),
+        *network.command(port, python, *runtime.command(unpacked, port)),
+    )
     log = unpacked.root / "host.log"
     with running(command, env=env, cwd=work, log=log, grace=runtime.grace) as process:
-        yield Host(runtime, unpacked, port, process)
+        yield Host(runtime, unpacked, port, process, limits.memory)
 
 
 def _python(package: Package) -> Path:

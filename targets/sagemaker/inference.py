@@ -22,7 +22,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from onnxferry.scoring import JSON, Request, Scorer, load, log_requests
+from onnxferry.scoring import JSON, Request, Scorer, cpu, load, log_requests
 from onnxferry.scoring.forms import PIPELINE
 from onnxferry.scoring.rows.batch_form import BATCH
 
@@ -32,7 +32,9 @@ ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 def model_fn(model_dir: str, context: Any = None) -> Scorer:
     """Load the model from the root of the unpacked model.tar.gz."""
     log_requests()
-    return load(model_dir)
+    # the model server starts so many processes; one a CPU, where it is not told
+    workers = os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or str(cpu.available())
+    return load(model_dir, {"ONNXFERRY_ENGINE_PROCESSES": workers, **os.environ})
 
 
 def transform_fn(

@@ -122,7 +122,7 @@ def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
         ('{"arena": 1}', "engine.arena must be true or false, got 1"),
         (
             '{"cores": 1}',
-            "engine has unknown key(s) cores; known: threads, parallel_runs, shared_runs,",
+            "engine has unknown key(s) cores; known: threads, processes, parallel_runs,",
         ),
     ],
 )
@@ -143,7 +143,7 @@ def test_the_page_has_each_of_them_with_its_default() -> None:
         for row in rows
         if len(row) > 3 and f"`{PREFIX}" in row[2]
     }
-    wanted = {"0": "the host's", "50": "50", "True": "on", "False": "off"}
+    wanted = {"0": "the host's", "1": "1", "50": "50", "True": "on", "False": "off"}
     by_option = {variables()[name]: default for name, default in shown.items()}
     assert by_option == {
         name: wanted[str(value)] for name, value in asdict(EngineOptions()).items()

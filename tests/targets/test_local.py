@@ -27,6 +27,7 @@ from onnxferry.scripts.rehearse import Host, start
 from onnxferry.scripts.rehearse.local import RUNTIME
 from onnxferry.scripts.rehearse.network import choose
 from onnxferry.scripts.rehearse.processes import members
+from onnxferry.scripts.rehearse.start import Surroundings
 from onnxferry.system.errors import RehearsalError
 from tests import tiny
 from tests.packages import quiet
@@ -35,7 +36,7 @@ from tests.targets.served import ANSWER, GOLDEN, HERE, built
 pytestmark = pytest.mark.host
 LIMIT = 5_000_000  # Limits().body_bytes, which the packaged model has
 BODY = GOLDEN.request.body
-OPEN = choose(egress=True)  # what its sockets do is seen without a relay between
+OPEN = Surroundings(choose(egress=True))  # what its sockets do is seen without a relay between
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def built_(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 @pytest.fixture(scope="module")
 def served(built_: Package) -> Iterator[Host]:
-    with start(built_, network=OPEN, report=quiet) as up:
+    with start(built_, around=OPEN, report=quiet) as up:
         yield up
 
 
@@ -320,7 +321,7 @@ def held(built_: Package, tmp_path: Path) -> Iterator[Held]:
     # its golden request would be held too
     runtime = replace(RUNTIME, environment=lambda *_: {"ONNXFERRY_SERVER_SKIP_GOLDEN": "1"})
     package_ = changed(built_, tmp_path, hold)
-    with start(package_, runtime=runtime, network=OPEN, report=quiet) as up:
+    with start(package_, runtime=runtime, around=OPEN, report=quiet) as up:
         yield Held(up, busy, go)
         go.touch()
 
@@ -382,7 +383,7 @@ def test_keys_are_read_anew_at_sighup(built_: Package, tmp_path: Path) -> None:
     keys.write_text("the-first-key-of-all")
     variables = {"ONNXFERRY_SERVER_KEYS_FILE": str(keys)}
     runtime = replace(RUNTIME, environment=lambda *_: variables)
-    with start(built_, runtime=runtime, network=OPEN, report=quiet) as up:
+    with start(built_, runtime=runtime, around=OPEN, report=quiet) as up:
         keys.write_text("the-second-key-of-all")
         process_of(up).send_signal(signal.SIGHUP)
         while "read anew" not in up.log_tail():

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from onnxferry.infra.sagemaker.scaling.requests import Request
+from onnxferry.infra.sagemaker.scaling.requests import Request, number
 from onnxferry.infra.target_tables.sagemaker import SageMaker
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
@@ -80,7 +80,7 @@ def _reckoned(settings: SageMaker, rehearsed: RehearsalRecord, cpus: int) -> Tar
 
 def _invocations(able: float) -> tuple[float, str]:
     """A minute."""
-    return able * 60 * HEADROOM, f"half of the {able * 60:.3g} a minute that it can answer"
+    return able * 60 * HEADROOM, f"half of the {number(able * 60)} a minute that it can answer"
 
 
 def _backlog(able: float) -> tuple[float, str]:

@@ -9,9 +9,9 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, Unavailable
 from onnxferry.infra.plan import Step
-from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, Names, tags
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, Names
 from onnxferry.infra.sagemaker.scaling import state
-from onnxferry.infra.sagemaker.scaling.requests import identified, is_step
+from onnxferry.infra.sagemaker.scaling.requests import ScaledVariant, identified, is_step
 from onnxferry.infra.sagemaker.scaling.state import SERVICE
 from onnxferry.infra.sagemaker.state import Endpoint, endpoint
 
@@ -30,27 +30,17 @@ class ScalingOperations:
     def put_scaling(self, step: Step) -> None:
         """Register a variant, or change its limits and tags; put policies, scheduled actions and
         the alarm, and take away what is `gone`."""
-        asked = step.parameters
-        at = identified(asked["resource"], asked["dimension"])
-        arn = self._register(at, asked)
-        policies = {
-            policy["PolicyName"]: self._settled(at, "put_scaling_policy", policy)["PolicyARN"]
-            for policy in asked["policies"]
-        }
-        for action in asked["schedule"]:
-            self._settled(at, "put_scheduled_action", action)
-        if asked["alarm"]:
-            steps = (p["PolicyName"] for p in asked["policies"] if is_step(p))
-            self._put_alarm(asked["alarm"], policies[next(steps)])
-        for name in asked["gone"]["alarms"]:
-            self._delete_alarm(name)
-        for policy in asked["gone"]["policies"]:
-            self._scale(at, "delete_scaling_policy", PolicyName=policy)
-        for action in asked["gone"]["actions"]:
-            self._scale(at, "delete_scheduled_action", ScheduledActionName=action)
-        if asked["gone"]["tags"]:
-            keys = {"ResourceARN": arn, "TagKeys": asked["gone"]["tags"]}
-            self.clients.call(SERVICE, "untag_resource", _where(at), **keys)
+        asked = dict(step.parameters)
+        gone = asked.pop("gone")
+        one = ScaledVariant(**asked)
+        arn, step_policy = self._register(one), ""
+        for operation, request in list(one.calls())[1:]:
+            if operation == "put_metric_alarm":
+                self._put_alarm({**request, "AlarmActions": [step_policy]})
+                continue
+            made = self._settled(operation, request)
+            step_policy = made["PolicyARN"] if is_step(request) else step_policy
+        self._take_away(one.id, arn, gone)
 
     def keep_scaling(self, step: Step) -> None:
         """Register a variant that is registered no more, since its endpoint had to be made anew."""
@@ -80,21 +70,31 @@ class ScalingOperations:
             self._stable(name)
         return ask()
 
-    def _register(self, at: dict[str, str], asked: Mapping[str, Any]) -> str:
+    def _take_away(self, at: dict[str, str], arn: str, gone: Mapping[str, list[str]]) -> None:
+        for name in gone["alarms"]:
+            self._delete_alarm(name)
+        for name in gone["policies"]:
+            self._scale(at, "delete_scaling_policy", PolicyName=name)
+        for name in gone["actions"]:
+            self._scale(at, "delete_scheduled_action", ScheduledActionName=name)
+        if gone["tags"]:
+            keys = {"ResourceARN": arn, "TagKeys": gone["tags"]}
+            self.clients.call(SERVICE, "untag_resource", _where(at), **keys)
+
+    def _register(self, one: ScaledVariant) -> str:
         """The target's ARN. Tags are taken at the first registration alone."""
-        limits = {"MinCapacity": asked["least"], "MaxCapacity": asked["most"]}
-        there = self._own_target(at)
+        (operation, request), where = next(one.calls()), _where(one.id)
+        there = self._own_target(one.id)
         if there is None:
-            made = self.clients.call(
-                SERVICE, "register_scalable_target", _where(at), **at, **limits, Tags=asked["tags"]
-            )
+            made = self.clients.call(SERVICE, operation, where, **request)
             return str(made["ScalableTargetARN"])
         arn = str(there["ScalableTargetARN"])
-        if any(there[key] != value for key, value in limits.items()):
-            self.clients.call(SERVICE, "register_scalable_target", _where(at), **at, **limits)
-        if state.tags_of(self.clients, arn) != asked["tags"]:
-            tagged = {"ResourceARN": arn, "Tags": asked["tags"]}
-            self.clients.call(SERVICE, "tag_resource", _where(at), **tagged)
+        asked = {key: value for key, value in request.items() if key != "Tags"}
+        if any(there[key] != value for key, value in asked.items()):
+            self.clients.call(SERVICE, operation, where, **asked)
+        if state.tags_of(self.clients, arn) != one.tags:
+            tagged = {"ResourceARN": arn, "Tags": one.tags}
+            self.clients.call(SERVICE, "tag_resource", where, **tagged)
         return arn
 
     def _own_target(self, at: dict[str, str]) -> Any:
@@ -114,38 +114,37 @@ class ScalingOperations:
             )
         return there[0]
 
-    def _settled(self, at: dict[str, str], operation: str, request: Mapping[str, Any]) -> Any:
+    def _settled(self, operation: str, request: Mapping[str, Any]) -> Any:
         """Ask until a target that has just been registered is known, or another change of it is
         done."""
         answer: list[Any] = []
 
         def unknown() -> str | None:
             try:
-                answer.append(self.clients.call(SERVICE, operation, _where(at), **at, **request))
+                answer.append(self.clients.call(SERVICE, operation, _where(request), **request))
             except (NotFound, Unavailable) as e:
                 if isinstance(e, Unavailable) and "ConcurrentUpdate" not in str(e):
                     raise
                 return "not known to all of Application Auto Scaling yet"
             return None
 
-        self.wait(f"AWS {self.names.region}, {_where(at)}", unknown, limit=_SETTLE_SECONDS)
+        self.wait(f"AWS {self.names.region}, {_where(request)}", unknown, limit=_SETTLE_SECONDS)
         return answer[-1]
 
     def _scale(self, at: dict[str, str], operation: str, **request: Any) -> None:
         """What deletes; it may be gone already."""
         self.clients.call_if_there(SERVICE, operation, _where(at), **at, **request)
 
-    def _put_alarm(self, alarm: Mapping[str, Any], policy: str) -> None:
+    def _put_alarm(self, request: Mapping[str, Any]) -> None:
         """CloudWatch replaces an alarm of the same name without asking, so it is looked at."""
-        name = alarm["AlarmName"]
+        name = request["AlarmName"]
         there, ours = state.own_alarm(self.clients, self.names)
         if there and not ours:
             raise NameTaken(
                 f"AWS {self.names.region}, alarm {name}: it exists, and onnxferry did not make it;"
                 " delete it, or choose another endpoint name with --name"
             )
-        own = {"AlarmActions": [policy], "Tags": tags({ENDPOINT_TAG: self.names.made})}
-        self.clients.call("cloudwatch", "put_metric_alarm", f"alarm {name}", **alarm, **own)
+        self.clients.call("cloudwatch", "put_metric_alarm", f"alarm {name}", **request)
 
     def _delete_alarm(self, name: str) -> None:
         if state.own_alarm(self.clients, self.names)[1]:

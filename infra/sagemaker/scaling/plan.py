@@ -5,7 +5,7 @@ answered the golden request. Steps of autoscaling are put into a plan that is ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -38,6 +38,7 @@ _NOT_KNOWN = (
     "whether others autoscale the endpoint, so that its instance type cannot be changed, is not"
     " known"
 )
+_OFF = "Nothing is autoscaled while the instances are replaced; their number stays as it is then."
 Variants = Sequence[Request]
 
 
@@ -123,29 +124,38 @@ def _woven(plan: Plan, change: Change, new: Sequence[ScaledVariant]) -> Plan:
     gone = [one for one in change.found if changes and (goes or not change.kept(one))]
     if not goes:
         refuse_others(names, gone)
-    before = [_removed(names, one.settings, back=not goes) for one in gone if one.ours]
+    again = {one.settings.resource for one in gone if one.ours} & {one.resource for one in new}
+    before = [
+        _removed(names, one.settings, back=not goes, again=one.settings.resource in again)
+        for one in gone
+        if one.ours
+    ]
     live = {one.settings.resource: one for one in change.found if one not in gone}
-    after = list(_after(names, new, live, checked=bool(changes)))
+    after = list(_after(names, new, live, again if changes else None))
     first, last = (changes[0] if changes else 0), _last(plan, names)
     placed = (*plan.steps[:first], *before, *plan.steps[first:last], *after, *plan.steps[last:])
-    return replace(plan, steps=placed)
+    return _noted(replace(plan, steps=placed), (_OFF if again else "",))
 
 
 def _after(
-    names: Names, new: Iterable[ScaledVariant], live: Mapping[str, FoundScaling], *, checked: bool
+    names: Names,
+    new: Iterable[ScaledVariant],
+    live: Mapping[str, FoundScaling],
+    again: Collection[str] | None,
 ) -> Iterator[Step]:
-    """What is registered, changed, and taken away. What is as it should be is looked at again
-    where the endpoint was changed: AWS deregisters an endpoint that had to be made anew."""
+    """What is registered, changed, and taken away, with the resources `again` that were
+    deregistered before; None where the endpoint is not changed. Else what is as it should be is
+    looked at again: AWS deregisters an endpoint that had to be made anew."""
     for one in new:
         there = live.get(one.resource)
         if there is None:
-            made = _put(Action.CREATE, one)
+            made = _put(Action.UPDATE if one.resource in (again or ()) else Action.CREATE, one)
             yield replace(made, removal=_removed(names, one), proves=True)
         elif not there.ours:
             raise NameTaken(taken(names, there))
         elif differs(there.settings, one):
             yield _put(Action.UPDATE, one, there.settings)
-        elif checked:
+        elif again is not None:
             yield _put(Action.CHECK, one, operation="keep_scaling")
         else:
             yield Step(Action.REUSE, KIND, one.resource)
@@ -163,11 +173,13 @@ def _put(
     return Step(action, KIND, one.resource, operation or "put_scaling", what)
 
 
-def _removed(names: Names, one: ScaledVariant, *, back: bool = False) -> Step:
-    """Deregister a variant; put `back` as it was where what follows fails."""
+def _removed(names: Names, one: ScaledVariant, *, back: bool = False, again: bool = False) -> Step:
+    """Deregister a variant, until it is registered `again`; put `back` as it was where what follows
+    fails."""
     alarms = [own_name(names, "backlog")] if any(map(is_step, one.policies)) else []
     request = {"resource": one.resource, "dimension": one.dimension, "alarms": alarms}
-    step = Step(Action.DELETE, KIND, one.resource, "remove_scaling", request)
+    action = Action.UPDATE if again else Action.DELETE
+    step = Step(action, KIND, one.resource, "remove_scaling", request)
     return replace(step, restore=_put(Action.UPDATE, one)) if back else step
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, KEYS_TAG, Names, digest, keys_of
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, KEYS_TAG, Names, digest, keys_of, tags
 from onnxferry.infra.target_tables.scaling import Scaling
 from onnxferry.infra.target_tables.schedules import is_over
 
@@ -36,6 +36,17 @@ class ScaledVariant:
         """What identifies the variant in each request."""
         return identified(self.resource, self.dimension)
 
+    def calls(self) -> Iterator[tuple[str, Request]]:
+        """What registers it, in order: operations of the SDK and their parameters. Those of the
+        alarm lack AlarmActions, the ARN of the step policy, which AWS gives."""
+        limits = {"MinCapacity": self.least, "MaxCapacity": self.most}
+        yield "register_scalable_target", {**self.id, **limits, "Tags": self.tags}
+        yield from (("put_scaling_policy", {**self.id, **one}) for one in self.policies)
+        yield from (("put_scheduled_action", {**self.id, **one}) for one in self.schedule)
+        if self.alarm:
+            mark = {ENDPOINT_TAG: self.tags[ENDPOINT_TAG]}
+            yield "put_metric_alarm", {**self.alarm, "Tags": tags(mark)}
+
     @property
     def variant(self) -> str:
         """The production variant's name."""
@@ -51,9 +62,10 @@ class ScaledVariant:
 
     def __str__(self) -> str:
         """ "1 to 4 instances, 70 requests a minute each"."""
-        kept = f", {self.target:g} {self._unit}" if self.target is not None else ""
+        kept = f", {number(self.target)} {self._unit}" if self.target is not None else ""
         what = "kept ready" if self.dimension == CONCURRENCY else "instances"
-        return f"{self.least} to {self.most} {what}{kept}"
+        timed = f", scheduled actions: {len(self.schedule)}" if self.schedule else ""
+        return f"{self.least} to {self.most} {what}{kept}{timed}"
 
     @property
     def _unit(self) -> str:
@@ -62,6 +74,11 @@ class ScaledVariant:
         if self.dimension == CONCURRENCY:
             return "of them in use"
         return "requests waiting for each" if backlog else "requests a minute each"
+
+
+def number(value: float) -> str:
+    """A target or a rate, for people."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:g}"
 
 
 def identified(resource: str, dimension: str) -> dict[str, str]:
@@ -86,7 +103,7 @@ def own_name(names: Names, what: str) -> str:
 
 def is_step(policy: Request) -> bool:
     """Whether a policy waits for an alarm of ours."""
-    return bool(policy["PolicyType"] == "StepScaling")
+    return policy.get("PolicyType") == "StepScaling"
 
 
 def wanted(names: Names, variant: Request, target: float) -> ScaledVariant:

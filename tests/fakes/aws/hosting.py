@@ -44,6 +44,7 @@ class Configuration(FakeEndpointConfig):  # type: ignore[misc]
             asked.get("KmsKeyId"),
         )
         self.shadow_production_variants = asked.get("ShadowProductionVariants")
+        self.data_capture_config = asked.get("DataCaptureConfig")  # for none moto's answers have {}
 
     def validate_instance_type(self, instance_type: str) -> None:
         """By botocore's list, which is longer than moto's; `_check_fleet` has done it."""
@@ -84,6 +85,7 @@ class Hosting:
             name, role, asked["PrimaryContainer"], asked.get("VpcConfig"), None, asked.get("Tags")
         )
         made.enable_network_isolation = asked.get("EnableNetworkIsolation", False)
+        made.vpc_config = asked.get("VpcConfig")  # for none moto's answers have {}, AWS's nothing
         return {"ModelArn": made.arn}
 
     def _check_role(self, role: str) -> None:

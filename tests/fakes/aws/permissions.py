@@ -141,6 +141,7 @@ def needed(call: Call, account: str, region: str) -> Iterator[Permission]:
         "sagemaker": _sagemaker,
         "application-autoscaling": _scaling,
         "cloudwatch": _cloudwatch,
+        "cloudformation": _cloudformation,
     }
     prefix = _PREFIXES.get(call.service, call.service)
     arn = f"arn:aws:{prefix}:{region}:{account}:"
@@ -212,6 +213,14 @@ def _sagemaker(call: Call, arn: str) -> Iterator[Permission]:
         yield Permission("sagemaker:AddTags", next(x for x in named if f":{kind}/" in x))
     if role := asked.get("ExecutionRoleArn"):
         yield Permission("iam:PassRole", role)
+
+
+def _cloudformation(call: Call, arn: str) -> Iterator[Permission]:
+    """To describe all stacks is asked for all of them."""
+    name = call.parameters.get("StackName", "")
+    stack = name.split("/")[1] if name.startswith("arn:") else name
+    where = f"{arn}stack/{stack}/*" if stack else "*"
+    yield Permission(f"cloudformation:{call.operation}", where)
 
 
 def _scaling(call: Call, arn: str) -> Iterator[Permission]:

@@ -11,9 +11,10 @@ from urllib.parse import unquote
 import boto3
 import pytest
 from cfnlint.api import lint_all
+from moto import mock_aws
 
 from onnxferry.infra.ci import aws
-from tests.fakes.aws import ACCOUNT, REGION, AwsServer
+from tests.fakes.aws import ACCOUNT, REGION
 from tests.infra.ci.pipelines import BESIDE, GIVEN, ORGANIZATION, ci, document, repository
 from tests.infra.policies.documents import FOLDER
 
@@ -118,7 +119,9 @@ def test_what_is_too_long_for_one_policy_is_several() -> None:
 
 
 @PROVIDER
-def test_the_template_is_linted_and_deployed(tmp_path: Path, aws: AwsServer, provider: str) -> None:
+@pytest.mark.filterwarnings("ignore:Tried to parse AWS..IAM..OIDCProvider")  # it is left out
+@mock_aws
+def test_the_template_is_linted_and_deployed(tmp_path: Path, provider: str) -> None:
     ci(repository(tmp_path, "sagemaker"), "sagemaker", provider)
     path = tmp_path / BESIDE[provider] / "Squad-sagemaker" / "roles.json"
     template = path.read_text(encoding="utf-8")

@@ -17,7 +17,9 @@ from unittest import mock
 
 import boto3
 
+from onnxferry.infra.sagemaker.batch import cloud as batch_cloud
 from onnxferry.infra.waiting import Clock
+from tests import tiny
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
 from tests.fakes.aws.in_process import attach
 from tests.fakes.aws.role_rights import NETWORK as ROLE_NETWORK
@@ -104,6 +106,8 @@ def sagemaker_given(models: Models, *, role: bool = True) -> Iterator[Account]:
         iam.create_role(**named, AssumeRolePolicyDocument=TRUST)
         iam.put_role_policy(**named, PolicyName="serve", PolicyDocument=ALLOW)
         iam.put_role_policy(**named, PolicyName="private", PolicyDocument=PRIVATE)
+        puts = ALLOW.replace("GetObject", "PutObject")
+        iam.put_role_policy(**named, PolicyName="batch", PolicyDocument=puts)
         yield Account(line, aws.authorizer, _Others(aws, line, THEIRS, "models").before)
 
 
@@ -196,6 +200,9 @@ def _line(target: str, settings: Mapping[str, Any], models: Models) -> Iterator[
         connect = functools.partial(room.connect, clock=_quick())
         stack.enter_context(mock.patch.object(room, "connect", connect))
         stack.enter_context(mock.patch("onnxferry.scripts.package.package", line.package))
+        if target == "sagemaker":
+            jobs = functools.partial(batch_cloud.connect, clock=_quick())
+            stack.enter_context(mock.patch.object(batch_cloud, "connect", jobs))
         yield line
 
 
@@ -228,10 +235,20 @@ class _Others:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:
             other(replace(command, model="a"))
+        if command.name == "batch":
+            self._data(fails=1 in command.codes)
         for golden in self._golden() if command.name == "delete" else ():
             key = golden.replace("golden.json", "model.tar.gz")
             facts: Any = (self.bucket, key, {}, "STANDARD", [], None, None, None)
             self.aws.s3.create_multipart_upload(*facts)
+
+    def _data(self, *, fails: bool) -> None:
+        """A bucket with what is to be scored; one file makes the container fail."""
+        if "data" not in self.aws.s3.buckets:
+            self.aws.s3.create_bucket("data", REGION)
+        text = json.dumps({"inputs": tiny.QUESTION}).encode() + b"\n"
+        self.aws.s3.put_object("data", "in/a.jsonl", text)
+        self.aws.transform_jobs.trouble = {"a.jsonl": 500} if fails else {}
 
     def _golden(self) -> list[str]:
         mine = f"{self.prefix}/{NAME}/"

@@ -28,11 +28,21 @@ _MADE, _BUCKET = (
     "arn:aws:s3:::onnxferry-ACCOUNT-REGION",
 )
 _GROUPS = "log-group:/aws/sagemaker/Endpoints/"
+_JOBS = "log-group:/aws/sagemaker/TransformJobs"
 # what a recorded ARN matches -> the statement that it comes to, and its resource there
 KINDS: Mapping[str, tuple[str, str]] = {
     rf"{_PLACE}endpoint/{NAME}": ("Endpoint", f"{_SAGEMAKER}endpoint/NAME"),
     rf"{_PLACE}endpoint/{NAME}-candidate": ("Endpoint", f"{_SAGEMAKER}endpoint/NAME-candidate"),
     rf"{_PLACE}endpoint/.*": ("EveryEndpoint", f"{_SAGEMAKER}endpoint/*"),
+    rf"{_PLACE}stack/onnxferry-{NAME}/.*": (
+        "Stack",
+        f"{_HERE.format('cloudformation')}stack/onnxferry-NAME/*",
+    ),
+    rf"{_PLACE}endpoint-config/onnxferry-{NAME}-.*": (
+        "EndpointConfigurations",
+        f"{_SAGEMAKER}endpoint-config/onnxferry-NAME-*",
+    ),
+    rf"{_PLACE}model/onnxferry-{NAME}-.*": ("Models", f"{_SAGEMAKER}model/onnxferry-NAME-*"),
     rf"{_PLACE}endpoint-config/{NAME}-.*": (
         "EndpointConfigurations",
         f"{_SAGEMAKER}endpoint-config/NAME-*",
@@ -42,6 +52,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
         f"{_SAGEMAKER}endpoint-config/*",
     ),
     rf"{_PLACE}model/{NAME}-.*": ("Models", f"{_SAGEMAKER}model/NAME-*"),
+    rf"{_PLACE}transform-job/{NAME}-.*": ("TransformJobs", f"{_SAGEMAKER}transform-job/NAME-*"),
     rf"{_PLACE}model/.*": ("EveryModel", f"{_SAGEMAKER}model/*"),
     rf"arn:aws:iam::{ACCOUNT}:role/onnxferry-{NAME}-{REGION}": (
         "Role",
@@ -75,11 +86,14 @@ KINDS: Mapping[str, tuple[str, str]] = {
     rf"{_PLACE}log-group::.*": ("LogGroups", f"{_LOGS}log-group:*"),
     rf"{_PLACE}{_GROUPS}{NAME}:.*": ("Logs", f"{_LOGS}{_GROUPS}NAME:*"),
     rf"{_PLACE}{_GROUPS}{NAME}-candidate:.*": ("Logs", f"{_LOGS}{_GROUPS}NAME-candidate:*"),
+    rf"{_PLACE}{_JOBS}:.*": ("JobLogs", f"{_LOGS}{_JOBS}:*"),
+    "arn:aws:s3:::data": ("Data", "arn:aws:s3:::DATA"),
+    "arn:aws:s3:::data/.*": ("Data", "arn:aws:s3:::DATA/*"),
     r"\*": ("Everywhere", "*"),
 }
 VALUES = {  # of the placeholders
     **{"ACCOUNT": ACCOUNT, "REGION": REGION, "NAME": NAME},
-    **{"ROLE": ROLE, "KEY": KEY, "BUCKET": THEIRS, "PREFIX": "models"},
+    **{"ROLE": ROLE, "KEY": KEY, "BUCKET": THEIRS, "PREFIX": "models", "DATA": "data"},
 }
 
 

@@ -45,6 +45,7 @@ class Command:
 
 
 QUESTION = "question.json"
+BATCH = ("--input", "s3://data/in/", "--output", "s3://data/out/", "--overwrite", "--yes")
 READS = (
     Command("plan"),
     Command("drift", codes=(2,)),
@@ -55,18 +56,28 @@ READS = (
     Command("invoke", more=("--input", QUESTION)),
 )
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
+WHOLE = ("--deploy", "--endpoint", "--yes")
+DIFFERS = "the golden request differs"
 FLOWS = (
     Command("deploy", "a"),
     Command("deploy", "a"),
     Command("deploy", "b"),
     Command("deploy", "b", changed=True),
     Command("deploy", "b", changed=True, more=LESS, only="sagemaker"),
-    Command("deploy", "wrong", (1,), says="the golden request differs"),
+    Command("deploy", "wrong", (1,), says=DIFFERS),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
     Command("template", more=("--deploy", "--yes"), changed=True, only="functions"),
     Command("rollback"),
+    Command("batch", codes=(1,), more=BATCH, says="ended as Failed", only="sagemaker"),
+    Command("batch", more=BATCH, only="sagemaker"),
+    Command("batch", more=(*BATCH, "--no-wait"), only="sagemaker"),
+    Command("batch", more=(*BATCH, "--cancel"), only="sagemaker"),
     Command("delete", more=("--yes",)),
+    Command("template", "a", more=WHOLE, only="sagemaker"),
+    Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
+    Command("template", "b", more=WHOLE, changed=True, only="sagemaker"),
+    Command("delete", "b", more=("--yes",), only="sagemaker"),
 )
 
 

@@ -24,6 +24,9 @@ def snapshot(aws: AwsServer) -> Snapshot:
     for one in aws.endpoints.values():
         found["endpoint", one.name] = (one.config, one.pending, one.state, one.count)
         found |= {("endpoint tag", one.name, key): value for key, value in one.tags.items()}
+    for (resource, dimension), target in aws.endpoints.scaling.items():
+        facts = (target.least, target.most, str(target.tags), sorted(target.policies))
+        found["scalable target", resource, dimension] = (*facts, sorted(target.actions))
     for name, role in aws.roles.items():
         found["role", name] = (role.assume_role_policy_document, str(role.tags))
         found |= {("inline", name, key): text for key, text in role.policies.items()}

@@ -118,7 +118,7 @@ def test_a_job_that_fails_says_why_and_how_to_go_on(aws: AwsServer, batch: Batch
     done = batch("--no-check")
     assert done.exit_code == 1
     assert "The first rows were not scored here." in done.output
-    assert "ended as Failed, and 1 of 1 file(s) have no answer; the same command" in done.output
+    assert "ended as Failed, and 1 of 1 file(s) have no answer. The same command" in done.output
     assert "in/a.jsonl: ClientError: 503" in done.output
     assert "dolly" not in done.output
 

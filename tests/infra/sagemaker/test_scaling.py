@@ -161,12 +161,13 @@ def test_around_another_instance_type_it_is_deregistered_and_registered_again(
     plan = made.plan_deploy(bundles[0])
     assert words(plan)[-6:] == [
         "delete endpoint",  # the candidate
-        "delete autoscaling",
+        "update autoscaling",
         "update endpoint",
         "check golden request to endpoint",
-        "create autoscaling",
+        "update autoscaling",
         "update history of endpoint",
     ]
+    assert any("Nothing is autoscaled while" in note for note in plan.summary.notes)
     apply(plan, made)
     assert aws.endpoints[NAME].fleets["AllTraffic"].kind == "ml.m5.xlarge"
     assert registered(aws).tags["onnxferry:endpoint"] == NAME
@@ -281,7 +282,8 @@ def test_an_endpoint_that_is_made_anew_is_registered_anew(
     aws.endpoints[NAME].state = "Failed"
     made = cloud(scaling=SCALING)
     plan = made.plan_deploy(bundles[1])
-    assert [step.action for step in steps(plan)] == [Action.DELETE, Action.CREATE]
+    done = [(step.action, step.operation) for step in steps(plan)]
+    assert done == [(Action.UPDATE, "remove_scaling"), (Action.UPDATE, "put_scaling")]
     apply(plan, made)
     assert made.plan_deploy(bundles[1]).changes == ()
 

@@ -18,6 +18,7 @@ from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
+from tests.infra.sagemaker.template_settings import SCALING, SETTINGS
 from tests.infra.sagemaker.test_templates import PACKAGE
 
 BUCKET, ROLE, STACK = (
@@ -269,3 +270,28 @@ def test_a_stack_that_is_stuck_is_said_with_what_helps(aws: AwsServer) -> None:
     aws.stacks[STACK].state = "UPDATE_ROLLBACK_FAILED"
     with pytest.raises(Refused, match="continue-update-rollback --stack-name onnxferry-squad"):
         cloud().plan_template(PACKAGE)
+
+
+SCALED: dict[str, Any] = {
+    "asynchronous": {"serving": {"mode": "async"}, "scaling": {"min": 0, "max": 3, "target": 4.0}},
+    "real time": {
+        "serving": {"instance_count": 2},
+        "scaling": {**SCALING, "min": 2},
+        "rollout": {"traffic": "canary", "step_percent": 50, "wait_seconds": 60},
+    },
+    "serverless": SETTINGS["serverless"],
+}
+
+
+@pytest.mark.parametrize("settings", SCALED.values(), ids=SCALED)
+def test_an_endpoint_that_is_scaled_comes_is_updated_and_goes(
+    aws: AwsServer, bundles: tuple[Bundle, ...], settings: dict[str, Any]
+) -> None:
+    made = whole(bundles[0], **settings)
+    assert len(aws.endpoints.scaling) == 1
+    assert made.plan_template_with(bundles[0]).changes == ()
+    run(made.plan_template_with(bundles[1]), made)
+    assert (made.status().state, made.status().version) == ("InService", bundles[1].version)
+    run(made.plan_delete(), made)
+    assert (dict(aws.stacks), dict(aws.endpoints), aws.keys) == ({}, {}, {})
+    assert not aws.endpoints.scaling

@@ -26,8 +26,9 @@ from onnxferry.scoring.wire import JSON, Request, Response
 from onnxferry.system.errors import FerryError
 from onnxferry.system.hashes import sha256
 from tests.fakes.aws import REGION, AwsServer
-from tests.fakes.aws.endpoints import Trouble
+from tests.fakes.aws.endpoints import FIRST, Trouble
 from tests.fakes.aws.in_process import attach
+from tests.fakes.aws.scaling import INSTANCES
 from tests.infra.sagemaker.account import Snapshot, snapshot
 from tests.infra.sagemaker.conftest import NAME, cloud
 from tests.infra.sagemaker.foreign import (
@@ -48,7 +49,8 @@ ENDPOINT_TAG = ("endpoint tag", NAME, "theirs")
 @dataclass(frozen=True)
 class Later:
     """What others do after the first deployment: put `objects`, use our model or configuration,
-    tag our endpoint, give our role policies. `failure` is how the update fails."""
+    tag our endpoint, give our role policies, and autoscale (`scaled`) another endpoint, or ours.
+    `failure` is how the update fails."""
 
     objects: tuple[Object, ...]
     uses: str
@@ -56,6 +58,7 @@ class Later:
     inline: bool
     attached: bool
     failure: str
+    scaled: str = ""
 
 
 class Answers(dict[str, Any]):
@@ -121,6 +124,7 @@ class Run:
             put_object(client(self.aws)("s3"), bucket, each)
         if later.tagged and NAME in self.aws.endpoints:
             self.aws.endpoints[NAME].tags.setdefault("theirs", "yes")
+        register(self.aws, later.scaled)
         role = f"onnxferry-{NAME}-{REGION}"
         if role in self.aws.roles:
             give(client(self.aws)("iam"), role, inline=later.inline, attached=later.attached)
@@ -149,7 +153,9 @@ class Run:
 
     def end(self) -> None:
         """Deletion takes our endpoint, with the tags that others put on it."""
-        tags = [key for key in self.foreign if key[:2] == ENDPOINT_TAG[:2]]
+        own = ("scalable target", f"endpoint/{NAME}/variant/{FIRST}")
+        gone = (ENDPOINT_TAG[:2], own)
+        tags = [key for key in self.foreign if key[:2] in gone]
         theirs = {
             key: self.foreign.pop(key) for key in tags if ("endpoint", NAME) not in self.foreign
         }
@@ -203,6 +209,8 @@ def all_flows(aws: AwsServer, bundles: tuple[Bundle, ...], data: st.DataObject) 
     aws.up = answers = Answers(golden(bundles[0]))
     run = Run(aws, bundles)
     run.begin(world)
+    scaling = {"max": 3, "target": 60}
+    run.options |= {"scaling": scaling} if data.draw(st.booleans()) else {}
     run.deploy(0)
     run.later(data.draw(laters(world.prefix, shas)))
     run.deploy(1)
@@ -224,10 +232,20 @@ def fail(run: Run, answers: Answers, how: str) -> None:
     run.aws.endpoints.trouble, answers.wrong = {}, "nothing"
 
 
+def register(aws: AwsServer, endpoint: str) -> None:
+    """Others autoscale an endpoint, unless it is autoscaled."""
+    if endpoint in aws.endpoints and not aws.endpoints.scaling.scaled(endpoint):
+        resource = f"endpoint/{endpoint}/variant/{FIRST}"
+        at = {"ServiceNamespace": "sagemaker", "ResourceId": resource}
+        limits = {"MinCapacity": 1, "MaxCapacity": 2}
+        aws.endpoints.scaling.register({**at, "ScalableDimension": INSTANCES, **limits})
+
+
 def laters(prefix: str, shas: tuple[str, ...]) -> st.SearchStrategy[Later]:
     things = st.lists(objects(prefix, shas), max_size=3, unique_by=lambda o: o.key).map(tuple)
     uses, yes = st.sampled_from(("", "", "config", "endpoint")), st.booleans()
-    return st.builds(Later, things, uses, yes, yes, yes, st.just(""))
+    scaled = st.sampled_from(("", "", "borrower", "borrower", NAME))
+    return st.builds(Later, things, uses, yes, yes, yes, st.just(""), scaled)
 
 
 def golden(bundle: Bundle) -> bytes:
