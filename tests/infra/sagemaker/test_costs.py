@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,19 @@ from tests.infra.sagemaker.conftest import settings_of
 
 PATH = Path("out/sagemaker/m/model.tar.gz")
 PACKAGE = Package("sagemaker", "m", PATH, "a" * 64, 1, "3.12", ())
-FIGURES = {"start_seconds": 5.0, "latency_p50_ms": 20.0, "latency_p95_ms": 30.0, "cpu_ms": 35.0}
 REHEARSED = RehearsalRecord(
-    "a" * 64, "3.12", "mms", memory_mib=300.0, cpus=2, machine="a machine", **FIGURES
+    sha256="a" * 64,
+    python="3.12",
+    runtime="mms",
+    start_seconds=5.0,
+    latency_p50_ms=20.0,
+    latency_p95_ms=30.0,
+    cpu_ms=35.0,
+    memory_mib=300.0,
+    cpus=2,
+    machine="a machine",
 )
-OTHER = RehearsalRecord(
-    "b" * 64, "3.12", "mms", memory_mib=300.0, cpus=2, machine="a machine", **FIGURES
-)
+OTHER = replace(REHEARSED, sha256="b" * 64)
 READY = {"provisioned_3gb_ready_second": "0.00001", "provisioned_3gb_second": "0.00002"}
 
 
