@@ -12,7 +12,7 @@ import pytest
 
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.errors import NotFound, Refused
+from onnxferry.infra.errors import CloudError, NotFound, Refused
 from onnxferry.infra.plan import Action
 from onnxferry.infra.sagemaker.role_policy import role_policy
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
@@ -33,8 +33,8 @@ BOUNDS = [f"arn:aws:iam::{ACCOUNT}:policy/{name}" for name in ("first", "second"
 
 
 def statements(aws: AwsServer) -> list[dict[str, Any]]:
-    (text,) = aws.roles[ROLE].policies.values()
-    return list(json.loads(text)["Statement"])
+    """Of all policies of the role: one of before stays for the version before."""
+    return [s for text in aws.roles[ROLE].policies.values() for s in json.loads(text)["Statement"]]
 
 
 def actions(aws: AwsServer, service: str) -> set[str]:
@@ -236,3 +236,19 @@ def test_what_a_given_role_lacks_is_said_and_nothing_is_left(
     assert not aws.endpoints
     assert not aws.sagemaker._models
     assert not aws.sagemaker.endpoint_configs
+
+
+def test_a_role_that_was_half_changed_is_finished(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    deploy(bundles[0])
+    settings: dict[str, Any] = {"permissions_boundary": BOUNDS[0], "network": VPC}
+    aws.refusals["PutRolePolicy"] = Refusal("ServiceFailure", "try again", 500)
+    with pytest.raises(CloudError):
+        deploy(bundles[0], **settings)
+    assert bound(aws) == BOUNDS[0]
+    assert cloud().status().state == "InService"
+    aws.refusals.clear()
+    made = deploy(bundles[0], **settings)
+    assert actions(aws, "ec2")
+    assert made.plan_deploy(bundles[0]).changes == ()
