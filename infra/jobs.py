@@ -118,5 +118,5 @@ class BatchJobs(Cloud, Protocol):
     def job(self, name: str, asked: BatchRequest) -> JobStatus:
         """How far a job is."""
 
-    def finish(self, name: str) -> None:
-        """Take back what a job that has ended no longer needs."""
+    def finish(self) -> None:
+        """Take back what only jobs need, where none is at work any more."""

@@ -86,9 +86,8 @@ def _kind(target: str, kind: str | None, *, asks: bool) -> str:
     kinds = TARGETS[target].templates
     kind = kind or kinds[0]
     if kind not in kinds:
-        raise UsageError(
-            f"target {target} has no template of --format {kind}: {' or '.join(kinds)}"
-        )
+        allowed = " or ".join(kinds)
+        raise UsageError(f"--target {target} has templates of --format {allowed}; got {kind}")
     if asks and kind != kinds[0]:
         raise UsageError(
             f"--format {kind} is only written: its own tool shows and deploys it (terraform plan,"

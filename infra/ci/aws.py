@@ -16,6 +16,7 @@ from onnxferry.infra.policies import ROLES
 _FOLDER = Path(__file__).parents[1] / "policies"
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 _MOST = 6144  # characters of a managed policy, without white space
+_BOUNDED = ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary")
 _BUCKET = "onnxferry-ACCOUNT-REGION"
 _PLACE = re.compile(r"\b(ACCOUNT|REGION|NAME|BUCKET|PREFIX|ROLE)\b")
 _WORDS = {"reader": "plan", "deployer": "deploy"}
@@ -79,7 +80,25 @@ def policy(pipeline: DeliveryPipeline, role: str) -> Document:
     text = json.dumps(document).replace("arn:aws:", f"arn:{_partition(pipeline)}:")
     text = text.replace(f"{_BUCKET}/onnxferry/", f"{_BUCKET}/PREFIX/")
     filled: Document = json.loads(re.sub(_PLACE, lambda found: values[found[0]], text))
-    return filled
+    return _bounded(filled, settings.permissions_boundary)
+
+
+def _bounded(document: Document, boundary: str | None) -> Document:
+    """Who makes roles and says what these may do, only where `boundary` bounds them: otherwise a
+    pipeline could give more than it has."""
+    if not boundary:
+        return document
+    condition = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
+    made: list[Document] = []
+    for statement in document["Statement"]:
+        some = [action for action in statement["Action"] if action in _BOUNDED]
+        others = [action for action in statement["Action"] if action not in _BOUNDED]
+        if others:
+            made.append({**statement, "Action": others})
+        if some:
+            bound = {**statement, "Sid": f"Bounded{statement['Sid']}", "Action": some}
+            made.append({**bound, "Condition": condition})
+    return {**document, "Statement": made}
 
 
 def _of_file(name: str, role: str) -> Document:

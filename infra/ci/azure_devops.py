@@ -83,7 +83,7 @@ def _plan(pipeline: DeliveryPipeline) -> Part:
 
 def _deploy(pipeline: DeliveryPipeline) -> Part:
     steps = [*_start(pipeline), signed_in(pipeline, "deployer", "Deploy", "deploy.sh")]
-    when = f"and(succeeded(), {_live(pipeline)})"
+    when = f"and(succeeded(), {_asked('deploy')}, {_live(pipeline)})"
     stage = {"stage": "deploy", "dependsOn": ["build", "plan"], "condition": when}
     return {**stage, **_changes(pipeline, "deploy", steps)}
 

@@ -171,15 +171,16 @@ class AwsClients:
         return Reply(200, body, answer.get("ContentType", ""), seconds, by)
 
     def invoke_async(
-        self, name: str, source: str, request: Request, timeout: float
+        self, name: str, source: str, request: Request, timeout: float, **named: str
     ) -> dict[str, Any]:
         """Where the answer to the request at `source` (s3://...) will be, and where a failure is
-        told; SageMaker gives it up after `timeout` seconds of work."""
+        told; SageMaker gives it up after `timeout` seconds of work. `named` may have an
+        InferenceId."""
         kinds = {"ContentType": request.content_type or JSON, "Accept": request.accept}
         most = {"InvocationTimeoutSeconds": max(1, min(3600, round(timeout)))}
         asked = {"EndpointName": name, "InputLocation": source, **kinds, **most}
         ask = ("sagemaker-runtime", "invoke_endpoint_async", f"endpoint {name}")
-        return dict(self.call(*ask, **asked))
+        return dict(self.call(*ask, **asked, **named))
 
     @contextmanager
     def as_default(self) -> Iterator[None]:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks the endpoint
 
 _AWS = {
+    "cloudwatch:DescribeAlarmHistory": "which alarm rolled an update back is not said",
     "cloudwatch:GetMetricStatistics": "`status` does not tell the last hour's requests",
+    "cloudformation:ListStacks": "`list` shows no stacks of templates",
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",
@@ -24,14 +26,17 @@ _AWS = {
     "sagemaker:ListTransformJobs": "batch jobs that are at work are not seen, and not stopped",
     "servicequotas:ListServiceQuotas": "the quota is not checked before anything is made",
 }
-_LOOKS = {  # who deploys with [sagemaker.scaling] needs them
-    f"application-autoscaling:{action}": "whether and how the endpoint is autoscaled is not shown"
-    for action in (
-        "DescribeScalableTargets",
-        "DescribeScalingPolicies",
-        "DescribeScheduledActions",
-        "ListTagsForResource",
-    )
+_LOOKS = {  # who deploys with alarms, or [sagemaker.scaling], needs them
+    "cloudwatch:DescribeAlarms": "alarms are not shown",
+    **{
+        f"application-autoscaling:{action}": "whether the endpoint is autoscaled is not shown"
+        for action in (
+            "DescribeScalableTargets",
+            "DescribeScalingPolicies",
+            "DescribeScheduledActions",
+            "ListTagsForResource",
+        )
+    },
 }
 _ML_SIZES = "Microsoft.MachineLearningServices/locations/vmSizes/read"
 _LOGS = "Microsoft.OperationalInsights/workspaces/query"

@@ -3,7 +3,7 @@ are in S3, who is told of them, and what its role may do there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onnxferry.infra.sagemaker.names import Names
@@ -13,6 +13,18 @@ from onnxferry.infra.target_tables.sagemaker import Async
 def requests(names: Names) -> str:
     """Where onnxferry uploads requests (s3://.../), beside the packages."""
     return f"s3://{names.bucket}/{names.folder}async/requests/"
+
+
+def places(names: Names, asked: Mapping[str, Any]) -> dict[str, str]:
+    """Where requests, answers and failures are of an endpoint with this AsyncInferenceConfig."""
+    output = asked["OutputConfig"]
+    put = {"answers": output["S3OutputPath"], "failures": output.get("S3FailurePath", "")}
+    return {**own(names), **put}
+
+
+def own(names: Names) -> dict[str, str]:
+    """Where requests are put, and what is the endpoint's own."""
+    return {"requests": requests(names), "own": f"s3://{names.bucket}/{names.folder}"}
 
 
 def answers(names: Names, serving: Async) -> str:

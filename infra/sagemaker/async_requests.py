@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import InvokeFailed, NotFound, Refused, TimedOut
+from onnxferry.infra.sagemaker.names import digest
 from onnxferry.infra.sagemaker.storage import split
 from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.golden_check import Reply
@@ -23,20 +24,23 @@ _UNKNOWN = 424  # the status of a failure that tells none, as SageMaker's own fo
 
 @dataclass(frozen=True)
 class AsyncRequests:
-    """To one endpoint; requests are uploaded to `place` (s3://.../) with the metadata `mark`, and
-    taken away when they are answered. `wait` is infra.waiting's. `tidy`: the answer goes, too."""
+    """To one endpoint. `places` are those of async_inference.places: requests are uploaded with the
+    metadata `mark`, and taken away when they are answered. `wait` is infra.waiting's. With a
+    `label`, which is the same in each run, requests and answers are named by it. No answer stays
+    in onnxferry's own place, nor with a label."""
 
     clients: AwsClients
     endpoint: str
-    place: str
+    places: Mapping[str, str]
     mark: Mapping[str, str]
     wait: Callable[..., None]
-    tidy: bool = False
+    label: str = ""
 
     def send(self, request: Request, timeout: float) -> Reply:
         """The answer to `request`. Raises InvokeFailed after `timeout` seconds."""
-        with self._uploaded(request) as source:
-            return self.refer(source, request, timeout)
+        named = self.label and f"onnxferry-{digest([self.label, request.body.hex()])}"
+        with self._uploaded(request, named) as source:
+            return self._asked(source, request, timeout, named)
 
     def ask(self, source: str, request: Request, timeout: float) -> Reply:
         """As `refer` where there is a `source`, else as `send`."""
@@ -47,29 +51,44 @@ class AsyncRequests:
     def refer(self, source: str, request: Request, timeout: float) -> Reply:
         """The answer to the request at `source` (s3://...), of the content type that `request`
         says."""
+        return self._asked(source, request, timeout, "")
+
+    def _asked(self, source: str, request: Request, timeout: float, named: str) -> Reply:
         began = time.perf_counter()
-        told = self.clients.invoke_async(self.endpoint, source, request, timeout)
-        places = (told["OutputLocation"], told.get("FailureLocation", ""))
-        body, refused = self._awaited(*places, timeout)
+        answer, failure = self._told(source, request, timeout, named)
+        body, refused = self._awaited(answer, failure, timeout)
         seconds = time.perf_counter() - began
-        if self.tidy:
-            self._delete(places[1] if refused else places[0])
+        place = failure if refused else answer
+        if named or place.startswith(self.places["own"]):
+            self._delete(place)
         if not refused:
             return Reply(200, body, request.accept if request.accept != "*/*" else JSON, seconds)
         status, said = _failure(body.decode("utf-8", errors="replace"))
         return Reply(status, said.encode(), "text/plain", seconds)
 
+    def _told(self, source: str, request: Request, timeout: float, named: str) -> tuple[str, str]:
+        """Where the answer will be, or a failure; what an earlier run has left of it is gone."""
+        if named:
+            self._delete(self._at("answers", f"{named}.out"))
+            self._delete(self._at("failures", f"{named}-error.out"))
+        asked = {"InferenceId": named} if named else {}
+        told = self.clients.invoke_async(self.endpoint, source, request, timeout, **asked)
+        return told["OutputLocation"], told.get("FailureLocation", "")
+
     @contextmanager
-    def _uploaded(self, request: Request) -> Iterator[str]:
-        source = f"{self.place}{uuid.uuid4()}"
+    def _uploaded(self, request: Request, named: str) -> Iterator[str]:
+        source = self._at("requests", named or str(uuid.uuid4()))
         bucket, key = split(source)
         about = {"ContentType": request.content_type or JSON, "Metadata": self.mark}
         put = ("s3", "put_object", source)
         self.clients.call(*put, Bucket=bucket, Key=key, Body=request.body, **about)
         try:
             yield source
-        finally:
-            self._delete(source)
+        except BaseException:  # the answer to a request of the user's may yet come
+            if named:
+                self._delete(source)
+            raise
+        self._delete(source)
 
     def _awaited(self, answer: str, failure: str, timeout: float) -> tuple[bytes, bool]:
         found: list[tuple[bytes, bool]] = []
@@ -102,6 +121,9 @@ class AsyncRequests:
             return bytes(self.clients.read_object(place, Bucket=bucket, Key=key)["Body"])
         except NotFound:
             return None
+
+    def _at(self, kind: str, name: str) -> str:
+        return f"{self.places[kind].rstrip('/')}/{name}"
 
     def _delete(self, place: str) -> None:
         bucket, key = split(place)

@@ -190,8 +190,8 @@ class SageMakerCloud(Watching):
         """See AsyncEndpoint."""
         asking = replace(self.clock, interval=1.0)
         waiting = partial(wait, limit=timeout, progress=lambda text: None, clock=asking)
-        place, mark = async_inference.requests(self.names), self.names.mark()
-        requests = AsyncRequests(self.clients, self.endpoint, place, mark, waiting)
+        about = (async_inference.own(self.names), self.names.mark(), waiting)
+        requests = AsyncRequests(self.clients, self.endpoint, *about)
         with asked_otherwise("it answers at once: ask it without --async"):
             reply = requests.ask(source, request, timeout)
         return replace(reply, served_by=self._version())
@@ -227,6 +227,8 @@ class SageMakerCloud(Watching):
             yield "role", self.settings.role, "given"
         elif owned.role:
             yield "role", self.names.role, "made"
+        if owned.template:
+            yield "template", owned.template, "deployed"
         for found in owned.packages:
             for package in found.found:
                 name = f"s3://{found.bucket}/{found.folder}{package.version}"

@@ -14,7 +14,7 @@ from onnxferry.infra.templates.placeholders import placeholder
 _BUCKET, _ROLE, _ENDPOINT = "PackageBucket", "ExecutionRole", "Endpoint"
 _TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 _IDENTITY = ("ServiceNamespace", "ResourceId", "ScalableDimension")
-_DESCRIPTION = "onnxferry: a SageMaker endpoint, and the bucket and the role that it stands on"
+DESCRIPTION = "onnxferry: a SageMaker endpoint, and the bucket and the role that it stands on"
 _CONDITIONS = {
     "MakesBucket": empty("Bucket"),
     "MakesRole": empty("Role"),
@@ -42,7 +42,7 @@ _OUTPUTS = {
 def stack(asked: Requests) -> Stack:
     """The template of these requests."""
     resources = {_BUCKET: _bucket(asked), _ROLE: _role(asked), **_hosting(asked)}
-    return Stack(_DESCRIPTION, asked.parameters, _CONDITIONS, resources, _OUTPUTS, _VALUES)
+    return Stack(DESCRIPTION, asked.parameters, _CONDITIONS, resources, _OUTPUTS, _VALUES)
 
 
 def _bucket(asked: Requests) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import CloudError, NotAllowed
 from onnxferry.infra.sagemaker import alarms
+from onnxferry.system.exits import program
 
 _NEXT = (
     "Look at the log, and at what was asked meanwhile; where the limit of an alarm of onnxferry's"
@@ -28,7 +29,8 @@ def fired(clients: AwsClients, watched: Collection[str], since: Any) -> str:
     except CloudError as e:
         return f"Which alarm fired is not known: {e}"
     said = "; ".join(f"alarm {name} fired: {reason}" for name, reason in found.items())
-    return f"It was rolled back, since {said.rstrip('.')}. {_NEXT}." if said else ""
+    gone = f"{program('delete')} --unproved takes the new version away"
+    return f"It was rolled back, since {said.rstrip('.')}. {_NEXT}; {gone}." if said else ""
 
 
 def _history(

@@ -38,20 +38,11 @@ def guardrails(state: CurrentState, watched: Watched) -> Guardrails:
     named = () if _serverless(watched) else (*by_name, *rollout.other_alarms)
     seconds = names.settings.wait_minutes * 60
     notes = tuple(_notes(names, watched, named)) if any(s.removal for s in steps) else ()
-    same = _same_variants(state, watched)
-    deployment = blue_green.guarded(rollout, named, seconds) if same else {}
-    return Guardrails(steps, deployment, notes)
+    return Guardrails(steps, blue_green.guarded(rollout, named, seconds), notes)
 
 
 def _serverless(watched: Watched) -> bool:
     return any("ServerlessConfig" in variant for variant in watched.variants)
-
-
-def _same_variants(state: CurrentState, watched: Watched) -> bool:
-    """Else SageMaker takes no DeploymentConfig, nor of a serverless endpoint."""
-    names = {variant["VariantName"] for variant in watched.variants}
-    serverless = state.variant is not None and "ServerlessConfig" in state.variant
-    return names == set(state.variants) and not (_serverless(watched) or serverless)
 
 
 def _notes(names: Names, watched: Watched, named: Sequence[str]) -> Iterator[str]:
@@ -76,10 +67,16 @@ def update_notes(plan: Plan, rollout: Rollout, count: int) -> Iterator[str]:
         named = blue_green.watched(deployment)
         last = blue_green.last_wait(rollout, bool(named))
         how = f"The update: {blue_green.step_text(rollout, count)}"
-        watching = f"{len(named)} alarms roll it back" if named else "no alarm watches it"
+        watching = _watching(len(named))
         yield f"{how}; {watching}; the old instances stay {last} s longer."
         if named and 0 < max(last, rollout.step_seconds) < alarms.FIRES_SECONDS:
             yield f"That is short: an alarm of onnxferry's takes {alarms.FIRES_SECONDS} s to fire."
+
+
+def _watching(alarms: int) -> str:
+    if alarms < 2:
+        return "an alarm rolls it back" if alarms else "no alarm watches it"
+    return f"{alarms} alarms roll it back"
 
 
 def _deployments(plan: Plan) -> list[Mapping[str, Any]]:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Listed
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.sagemaker import alarms, references, scaling, state
+from onnxferry.infra.sagemaker import alarms, references, scaling, stacks, state
 from onnxferry.infra.sagemaker.names import (
     DEPLOYED_TAG,
     ENDPOINT_TAG,
     READY_TAG,
     VERSION_TAG,
     Names,
+    stack_name,
     values_of,
 )
 from onnxferry.infra.sagemaker.packages import packages
@@ -37,6 +38,7 @@ def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
         *_alarms(clients, empty),
         *_roles(clients, names, empty),
         *_bucket(clients, names, empty),
+        *_stacks(clients, empty),
         *_packages(clients, names, empty),
         *_scaling(clients, empty),
     ]
@@ -105,6 +107,14 @@ def _bucket(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed
     if READY_TAG in tags:
         one = replace(empty, kind="bucket", name=bucket, state="made")
         yield replace(one, deployed=tags.get(DEPLOYED_TAG, ""))
+
+
+def _stacks(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
+    """Of templates that were deployed under the kit's names."""
+    found = clients.if_allowed(lambda: list(stacks.listed(clients)), "stacks are not listed")
+    for endpoint, status in found or ():
+        one = replace(empty, kind="stack", name=stack_name(endpoint), endpoint=endpoint)
+        yield replace(one, state=status)
 
 
 def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]:

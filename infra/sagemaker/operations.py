@@ -109,11 +109,11 @@ class Operations(AlarmOperations, BatchOperations, ScalingOperations, StackOpera
 
     def _sent(self, step: Step) -> Send | None:
         """How an asynchronous endpoint is asked; None for others."""
-        if not (place := step.parameters.get("requests", "")):
+        if not (places := step.parameters.get("async", {})):
             return None
-        asked = AsyncRequests(
-            self.clients, step.name, place, self.names.mark(), self._wait, tidy=True
-        )
+        label = f"{step.name} {step.parameters['config']}"
+        about = (places, self.names.mark(), self._wait)
+        asked = AsyncRequests(self.clients, step.name, *about, label)
         return lambda request: asked.send(request, self.names.settings.wait_minutes * 60)
 
     def record_history(self, step: Step) -> None:

@@ -158,9 +158,9 @@ def _retention(state: CurrentState, goal: Goal) -> dict[str, Any]:
 
 def smoke(names: Names, name: str, goal: Goal) -> Step:
     """The golden request to an endpoint."""
-    kind, request = "golden request to endpoint", {"package": goal.url}
-    if isinstance(goal.variant, Variants) and goal.variant.mode == "async":
-        request["requests"] = async_inference.requests(names)
+    kind, request = "golden request to endpoint", dict[str, Any](package=goal.url)
+    if isinstance(goal.variant, Variants) and (asked := goal.variant.asynchronous):
+        request |= {"async": async_inference.places(names, asked), "config": goal.config}
     return Step(Action.CHECK, kind, name, "smoke", request, proves=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import CloudError, NameTaken, NotFound, Refused
+from onnxferry.infra.sagemaker.cloudformation import DESCRIPTION
 from onnxferry.infra.sagemaker.names import STACK_TAG, Names, stack_name, tags, values_of
 
 REVIEWED = "REVIEW_IN_PROGRESS"  # a stack of which there is nothing but a change set
@@ -20,6 +21,16 @@ _CHANGE_SET = "onnxferry"
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 _CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 Wait = Callable[..., None]
+
+
+def listed(clients: AwsClients) -> Iterator[tuple[str, str]]:
+    """(endpoint, state) of each stack that was deployed under the kit's name for it."""
+    all_of_them = ("cloudformation", "list_stacks", "StackSummaries", "stacks")
+    for found in clients.pages(*all_of_them):
+        name, prefix = found["StackName"], stack_name("")
+        ours = name.startswith(prefix) and found.get("TemplateDescription") == DESCRIPTION
+        if ours and found["StackStatus"] != "DELETE_COMPLETE":
+            yield name.removeprefix(prefix), found["StackStatus"]
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,13 @@ def _changed(
     given = names.settings.tags
     wanted = {**given, KEYS_TAG: keys_of(given)} if given else {}
     changed = {key: value for key, value in wanted.items() if found.get(key) != value}
-    gone = sorted(key for key in found if key not in wanted and _set_before(key, found))
+    gone = sorted(key for key in found if key not in wanted and set_before(key, found))
     if changed or gone:
         request = {"ResourceArn": arn, "Tags": tags(changed), "TagKeys": gone}
         yield Step(Action.UPDATE, f"tags of {kind}", name, "change_tags", request)
 
 
-def _set_before(key: str, found: Mapping[str, str]) -> bool:
+def set_before(key: str, found: Mapping[str, str]) -> bool:
     """Whether we set the tag `key`, as the record among the tags `found` says."""
     record = found.get(KEYS_TAG, "")
     known = {record[i : i + _DIGITS] for i in range(0, len(record), _DIGITS)}

@@ -78,6 +78,15 @@ def template_plan(
     return Plan("sagemaker", PURPOSE, names.endpoint, steps, summary, len(before) + len(first))
 
 
+def nothing_plan(names: Names) -> Plan:
+    """Where all that a template without an endpoint makes is given, or `deploy` has made it."""
+    there = (("bucket", names.bucket), ("role", names.role_arn))
+    steps = tuple(Step(Action.REUSE, kind, name) for kind, name in there)
+    notes = ("Bucket and role are there; with --endpoint, the template makes the endpoint.",)
+    summary = Summary(names.place, notes=notes, region=names.region)
+    return Plan("sagemaker", PURPOSE, names.endpoint, steps, summary)
+
+
 def _before(name: str, there: TemplateStack | None) -> Iterator[Step]:
     if there and there.at_work:
         yield Step(Action.CHECK, "earlier deployment of stack", name, "settle_stack")

@@ -18,12 +18,16 @@ from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, own_template
 from onnxferry.infra.sagemaker.plan import package_step
 from onnxferry.infra.sagemaker.rollout import Goal, smoke
 from onnxferry.infra.sagemaker.stacks import Deployment, Stacks, TemplateStack
-from onnxferry.infra.sagemaker.template_plan import Preview, Publication, template_plan
+from onnxferry.infra.sagemaker.template_plan import (
+    Preview,
+    Publication,
+    nothing_plan,
+    template_plan,
+)
 from onnxferry.infra.sagemaker.template_requests import THRESHOLD, UNKNOWN, Requests, requests
 from onnxferry.infra.sagemaker.terraform import configuration
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.scripts.package import Package
-from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 
 _TEXTS: Mapping[str, Callable[[Requests], str]] = {
@@ -57,10 +61,7 @@ class EndpointTemplate:
         served = {name: own.get(name, value) for name, value in _NOTHING.items()}
         wanted = self._deployment(package, there, served)
         if _is_empty(wanted):
-            raise UsageError(
-                "sagemaker.bucket and sagemaker.role are given, or there already: without an"
-                " endpoint the template makes nothing; give --endpoint"
-            )
+            return nothing_plan(names)
         return template_plan(names, wanted, self._preview(there, wanted))
 
     def plan_with(self, bundle: Bundle) -> Plan:

@@ -69,8 +69,8 @@ class TransformJobs(SageMakerCloud):
             return status
         return replace(status, reason=jobs.failure(self.clients, name, found))
 
-    def finish(self, name: str) -> None:
-        """See BatchJobs. The role's rights stay while another job of ours is at work."""
+    def finish(self) -> None:
+        """See BatchJobs: the role's rights."""
         role = self.names.role
         if self.settings.role or jobs.running(self.clients, self.names):
             return

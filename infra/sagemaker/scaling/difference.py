@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from onnxferry.infra.sagemaker.scaling.requests import Request, ScaledVariant
+from onnxferry.infra.sagemaker.tagging import set_before
 
 
 def differs(found: ScaledVariant, new: ScaledVariant) -> bool:
@@ -23,7 +24,7 @@ def differs(found: ScaledVariant, new: ScaledVariant) -> bool:
         or not _cover(found.policies, new.policies, "PolicyName")
         or not _cover(found.schedule, new.schedule, "ScheduledActionName")
         or not _covers(found.alarm, new.alarm)
-        or dict(found.tags) != dict(new.tags)
+        or not _covers(found.tags, new.tags)
     )
 
 
@@ -35,7 +36,7 @@ def spare(found: ScaledVariant, new: ScaledVariant) -> dict[str, list[str]]:
     return {
         "policies": sorted(name for name in policies if name not in names[0]),
         "actions": sorted(name for name in actions if name not in names[1]),
-        "tags": sorted(set(found.tags) - set(new.tags)),
+        "tags": sorted(k for k in found.tags if k not in new.tags and set_before(k, found.tags)),
         "alarms": [found.alarm["AlarmName"]] if found.alarm and not new.alarm else [],
     }
 

@@ -92,7 +92,7 @@ class ScalingOperations:
         asked = {key: value for key, value in request.items() if key != "Tags"}
         if any(there[key] != value for key, value in asked.items()):
             self.clients.call(SERVICE, operation, where, **asked)
-        if state.tags_of(self.clients, arn) != one.tags:
+        if not one.tags.items() <= state.tags_of(self.clients, arn).items():
             tagged = {"ResourceARN": arn, "Tags": one.tags}
             self.clients.call(SERVICE, "tag_resource", where, **tagged)
         return arn

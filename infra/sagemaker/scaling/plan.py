@@ -13,6 +13,8 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken
 from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.sagemaker import quota
+from onnxferry.infra.sagemaker.fleet import Fleet, added
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.scaling.capacity import Target, target
 from onnxferry.infra.sagemaker.scaling.difference import differs, spare
@@ -51,6 +53,7 @@ class Change:
     found: tuple[FoundScaling, ...]
     before: Variants
     after: Variants
+    clients: AwsClients
 
     def kept(self, one: FoundScaling) -> bool:
         """Whether SageMaker changes the endpoint while `one` is registered: its variant stays, on
@@ -74,7 +77,7 @@ def change(clients: AwsClients, state: CurrentState, after: Variants) -> Change:
     found = ask() if names.settings.scaling else clients.if_allowed(ask, _NOT_KNOWN)
     config = described_config(clients, main.config) if main and found else None
     before = config["ProductionVariants"] if config else ()
-    return Change(names, found or (), before, after)
+    return Change(names, found or (), before, after, clients)
 
 
 def deployed(plan: Plan, change: Change, package: Package) -> Plan:
@@ -85,7 +88,8 @@ def deployed(plan: Plan, change: Change, package: Package) -> Plan:
     variants = change.after if names.settings.scaling else ()
     targets = [target(names.settings, v, package, change.registered(v)) for v in variants]
     new = [wanted(names, v, found.value) for v, found in zip(variants, targets, strict=True)]
-    return _noted(_woven(plan, change, new), map(_note, new, targets))
+    woven = _woven(plan, change, new)
+    return _noted(woven, (*map(_note, new, targets), _unreachable(woven, change)))
 
 
 def rolled_back(plan: Plan, change: Change) -> Plan:
@@ -163,6 +167,18 @@ def _after(
     spare = [one for one in live.values() if one.ours and one.settings.resource not in kept]
     refuse_others(names, spare, foreign=False)
     yield from (_removed(names, one.settings) for one in spare)
+
+
+def _unreachable(plan: Plan, change: Change) -> str:
+    """What is said where the quota has not the most instances that are asked for now."""
+    scaling, changes = change.names.settings.scaling, plan.changes
+    if scaling is None or not any(step.operation == "put_scaling" for step in changes):
+        return ""
+    on_instances = (v["InstanceType"] for v in change.after if "InstanceType" in v)
+    fleets = added(Fleet(kind, scaling.max) for kind in on_instances)
+    ask = partial(quota.shortage, change.clients, change.names, fleets)
+    lacking = change.clients.if_allowed(ask, "whether the quota has scaling.max is not known")
+    return f"Autoscaling cannot reach its most instances: {lacking}." if lacking else ""
 
 
 def _put(

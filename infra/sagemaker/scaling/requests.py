@@ -198,10 +198,8 @@ def _schedule(names: Names, scaling: Scaling) -> Iterator[Request]:
     """Named by content: one that is changed is another. What is over is not put again."""
     for action in scaling.schedule:
         limits = {"MinCapacity": action.min, "MaxCapacity": action.max}
-        content = {
-            "Schedule": action.at,
-            "Timezone": action.timezone,
-            "ScalableTargetAction": {k: v for k, v in limits.items() if v is not None},
-        }
+        zone = {} if action.at.startswith("rate") else {"Timezone": action.timezone}
+        set_to = {key: value for key, value in limits.items() if value is not None}
+        content = {"Schedule": action.at, **zone, "ScalableTargetAction": set_to}
         if not is_over(action.at, action.timezone, names.now):
             yield {"ScheduledActionName": own_name(names, digest(content)), **content}

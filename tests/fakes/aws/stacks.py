@@ -41,6 +41,7 @@ class Stacks(dict[str, Stack]):
             "DescribeStackEvents": self.events,
             "GetTemplate": lambda a: {"TemplateBody": json.dumps(self._found(a).template)},
             "DeleteStack": self.delete,
+            "ListStacks": lambda a: {"StackSummaries": [*map(_summary, self._all())]},
         }
         return answered(call, handlers[call.operation](asked(call)))
 
@@ -160,6 +161,10 @@ class Stacks(dict[str, Stack]):
         found.work = Run(found, there, self._region).delete()
         return {}
 
+    def _all(self) -> list[Stack]:
+        """With those that are gone, as AWS lists them for 90 days."""
+        return [*self.values(), *self._deleted.values()]
+
     def _by(self, name: str) -> Stack | None:
         return next((s for s in self.values() if name in (s.name, s.id)), None)
 
@@ -236,6 +241,13 @@ def _described(stack: Stack) -> dict[str, Any]:
         "Tags": [{"Key": key, "Value": value} for key, value in stack.tags.items()],
     }
     return {**facts, **({"StackStatusReason": stack.reason} if stack.reason else {})}
+
+
+def _summary(stack: Stack) -> dict[str, Any]:
+    facts = {"StackName": stack.name, "StackId": stack.id, "CreationTime": now()}
+    text = stack.template.get("Description")
+    said = {"TemplateDescription": text} if text else {}
+    return {**facts, "StackStatus": stack.state, **said}
 
 
 def _check_capabilities(template: Mapping[str, Any], given: list[str]) -> None:

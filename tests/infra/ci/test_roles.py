@@ -90,6 +90,21 @@ def test_what_is_given_is_used_and_not_made(tmp_path: Path) -> None:
     assert of(found["both"], "s3:PutObject") == {"arn:aws:s3:::theirs/models/here/squad/*"}
 
 
+def test_roles_are_made_only_within_the_boundary(tmp_path: Path) -> None:
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/bound"
+    more = f'permissions_boundary = "{boundary}"\n'
+    root = repository(tmp_path, "sagemaker", more=more)
+    ci(root, "sagemaker", "github")
+    found = document(root, "github", "deployer-policy.json")["Statement"]
+    condition = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
+    for action in ("iam:CreateRole", "iam:PutRolePolicy"):
+        holding = [each for each in found if action in each["Action"]]
+        assert holding
+        assert all(each["Condition"] == condition for each in holding)
+    (deleting,) = (each for each in found if "iam:DeleteRole" in each["Action"])
+    assert "Condition" not in deleting
+
+
 def test_another_prefix_in_the_bucket_that_is_made(tmp_path: Path) -> None:
     ci(repository(tmp_path, "sagemaker", more='prefix = "ml"\n'), "sagemaker", "github")
     found = document(tmp_path, "github", "deployer-policy.json")

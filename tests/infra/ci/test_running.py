@@ -21,6 +21,7 @@ from tests.infra.ci.pipelines import GIVEN, Runner, ci, document, repository, sc
 from tests.infra.sagemaker.conftest import deploy as deployed
 from tests.infra.sagemaker.conftest import model
 from tests.packages import bare
+from tests.scripts import checkpoints
 
 PROVIDER = pytest.mark.parametrize("provider", GIVEN)
 TITLE = "squad-sagemaker"
@@ -216,3 +217,20 @@ def test_a_pull_request_has_one_comment_which_each_run_renews(
         said = runner.run(text, given(server, "stale"), code=22)
         assert "Bad credentials" in said or "401" in said
         assert texts(server, provider) == [plan]
+
+
+@pytest.mark.series
+@pytest.mark.host
+@pytest.mark.toolchain
+def test_a_build_prepares_packages_and_rehearses(tmp_path: Path) -> None:
+    """As a job does, from a checkpoint in the repository to the figures of its rehearsal."""
+    table = '[model]\nname = "squad"\nsource = "trained"\nvariant = "fp32"\nmin_agreement = 1.0\n'
+    root = repository(tmp_path / "repository", "sagemaker", table)
+    checkpoints.bert(root / "trained", "text-classification")
+    ci(root, "sagemaker", "github", "--python", "3.12")
+    said = job(Runner(root, command="onnxferry"), "build")
+    assert "build/models/trained: is not there" in said
+    assert "golden answer" in said
+    (archive,) = (root / "build" / "sagemaker").rglob("model.tar.gz")
+    record = json.loads((archive.parent / "rehearsal.json").read_text(encoding="utf-8"))
+    assert record["latency_p50_ms"] > 0

@@ -219,8 +219,8 @@ def _quick() -> Clock:
 
 @dataclass(frozen=True)
 class _Others:
-    """What others do meanwhile: they have an endpoint when all are listed, and an upload of theirs
-    was cut off when it is deleted. They have all permissions."""
+    """What happens meanwhile: an alarm fires, others have an endpoint when all are listed, and an
+    upload of theirs was cut off when it is deleted. They have all permissions."""
 
     aws: AwsServer
     line: CommandLine
@@ -231,6 +231,7 @@ class _Others:
         other, there = replace(self.line, name="other"), "other" in self.aws.endpoints
         authorizer = self.aws.authorizer
         authorizer.allows = lambda permission: True
+        self.aws.blue_green.at = {1: self._fire} if "earlier" in command.says else {}
         if command.name == "list" and not there:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:
@@ -241,6 +242,11 @@ class _Others:
             key = golden.replace("golden.json", "model.tar.gz")
             facts: Any = (self.bucket, key, {}, "STANDARD", [], None, None, None)
             self.aws.s3.create_multipart_upload(*facts)
+
+    def _fire(self) -> None:
+        """An alarm of the version that is coming goes off."""
+        coming = self.aws.endpoints[NAME].pending
+        self.aws.alarms.fire(f"onnxferry-{coming}-errors-AllTraffic")
 
     def _data(self, *, fails: bool) -> None:
         """A bucket with what is to be scored; one file makes the container fail."""

@@ -79,6 +79,14 @@ KINDS: Mapping[str, tuple[str, str]] = {
         "arn:aws:iam::ACCOUNT:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
         "/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
     ),
+    rf"{_PLACE}alarm:onnxferry-{NAME}-.*": (
+        "Alarms",
+        f"{_HERE.format('cloudwatch')}alarm:onnxferry-NAME-*",
+    ),
+    rf"{_PLACE}alarm:onnxferry-.*": (
+        "EveryAlarm",
+        f"{_HERE.format('cloudwatch')}alarm:onnxferry-*",
+    ),
     rf"{_PLACE}alarm:TargetTracking-.*": (
         "TrackingAlarms",
         f"{_HERE.format('cloudwatch')}alarm:TargetTracking-*",

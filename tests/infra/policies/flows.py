@@ -64,6 +64,7 @@ FLOWS = (
     Command("deploy", "b"),
     Command("deploy", "b", changed=True),
     Command("deploy", "b", changed=True, more=LESS, only="sagemaker"),
+    Command("deploy", "c", (1,), says="the earlier configuration back", only="sagemaker"),
     Command("deploy", "wrong", (1,), says=DIFFERS),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),

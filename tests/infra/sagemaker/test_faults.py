@@ -50,7 +50,22 @@ UPDATE = (
     "DeleteObjects",
     *LEASE,
 )
-CALLS = {
+GOLDEN = ("PutObject", *("DeleteObject",) * 4)  # of an asynchronous endpoint
+UPDATE_ASYNC = (
+    *UPDATE[: UPDATE.index("DeleteEndpoint")],
+    *GOLDEN,
+    "DeleteEndpoint",
+    "UpdateEndpoint",
+    *GOLDEN,
+    *UPDATE[UPDATE.index("AddTags") :],
+)
+TO_INSTANCES = (  # with alarms, which serverless has not
+    *UPDATE[:3],
+    "CreateRole",
+    "PutRolePolicy",
+    *(call for call in UPDATE[3:] if call != "DeleteAlarms"),
+)
+CALLS: dict[str, tuple[str, ...]] = {
     "deploy": (
         "CreateBucket",
         "PutPublicAccessBlock",
@@ -70,6 +85,8 @@ CALLS = {
     ),
     "update": UPDATE,
     "canary": UPDATE,  # on two instances
+    "async": UPDATE_ASYNC,
+    "to instances": TO_INSTANCES,  # from serverless
     "roll back": (*LEASE, "UpdateEndpoint", "AddTags", *LEASE),
     "delete": (
         *LEASE,
@@ -91,28 +108,47 @@ CALLS = {
         *LEASE,
     ),
 }
-CANARY = {i for i, call in enumerate(UPDATE) if call in ("PutMetricAlarm", "UpdateEndpoint")}
+# those of the further updates that a normal run meets
+SAMPLES = {
+    "canary": ("PutMetricAlarm", "UpdateEndpoint"),
+    "async": ("PutObject", "DeleteObject", "UpdateEndpoint"),
+    "to instances": ("UpdateEndpoint",),
+}
 CASES = [(flow, i) for flow, calls in CALLS.items() for i in range(len(calls))]
+
+
+def in_normal_runs(flow: str, call: str) -> bool:
+    return call in SAMPLES.get(flow, CALLS[flow])
+
+
 SERIES = [  # a normal run refuses every second of the changes, and is killed after the others
     [
         pytest.param(
             flow,
             i,
             id=f"{flow}-{i}-{CALLS[flow][i]}",
-            marks=[pytest.mark.series] * (left or (flow == "canary" and i not in CANARY)),
+            marks=[pytest.mark.series] * (left or not in_normal_runs(flow, CALLS[flow][i])),
         )
         for left, (flow, i) in zip(itertools.cycle(order), CASES, strict=False)
     ]
     for order in ((0, 1), (1, 0))
 ]
+_MORE = ("canary", "async")
 RELEASES = {(flow, len(calls) - 1) for flow, calls in CALLS.items()}
 ONCE = (Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER)
 
 
 def settings(flow: str) -> dict[str, Any]:
-    """Those with which a flow runs, and what it starts from was made."""
+    """Those with which a flow runs."""
     rollout = {"traffic": "canary", "step_percent": 50}
-    return {"instance_count": 2, "rollout": rollout} if flow == "canary" else {}
+    canary = {"instance_count": 2, "rollout": rollout}
+    given: dict[str, dict[str, Any]] = {"canary": canary, "async": {"mode": "async"}}
+    return given.get(flow, {})
+
+
+def before(flow: str) -> dict[str, Any]:
+    """Those with which what it starts from was made."""
+    return {"mode": "serverless"} if flow == "to instances" else settings(flow)
 
 
 def run(flow: str, bundles: tuple[Bundle, ...], faults: Faults | None = None) -> None:
@@ -172,7 +208,7 @@ class World:
 
     def prepare(self, flow: str) -> None:
         """Two versions are there, or none; and how the flow goes undisturbed is known."""
-        start = (0 if flow == "deploy" else 2, settings(flow))
+        start = (0 if flow == "deploy" else 2, before(flow))
         if self._start != start:
             self.aws.reset()
             for each in self.bundles[: start[0]]:
@@ -256,7 +292,7 @@ def test_the_changes_are_those_listed(world: World, flow: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ONCE)
-@pytest.mark.parametrize("flow", [flow for flow in CALLS if flow != "canary"])
+@pytest.mark.parametrize("flow", [flow for flow in CALLS if flow not in SAMPLES])
 def test_trouble_that_passes_is_not_noticed(world: World, flow: str, fault: Fault) -> None:
     world.prepare(flow)
 
@@ -289,7 +325,7 @@ def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(
 
 @pytest.mark.parametrize("after", range(1, 6))
 @pytest.mark.parametrize(
-    "flow", ["update", "roll back", pytest.param("canary", marks=pytest.mark.series)]
+    "flow", ["update", "roll back", *(pytest.param(f, marks=pytest.mark.series) for f in _MORE)]
 )
 def test_trouble_while_the_endpoint_is_pointed_elsewhere_takes_it_back(
     world: World, flow: str, after: int

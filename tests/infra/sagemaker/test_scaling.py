@@ -112,10 +112,13 @@ def test_a_changed_setting_is_a_change_that_is_told_and_made(
 
 
 def test_changed_tags_are_set_and_taken_away(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
+    """Those of others stay."""
     deploy(bundles[0], scaling=SCALING, tags={"team": "ml", "cost": "1"})
-    deploy(bundles[0], scaling=SCALING, tags={"team": "web"})
+    registered(aws).tags["theirs"] = "yes"
+    made = deploy(bundles[0], scaling=SCALING, tags={"team": "web"})
     found = registered(aws).tags
-    assert (found["team"], "cost" in found) == ("web", False)
+    assert (found["team"], "cost" in found, found["theirs"]) == ("web", False, "yes")
+    assert made.plan_deploy(bundles[0]).changes == ()
 
 
 def test_a_table_that_is_taken_away_is_deregistered(
@@ -417,6 +420,17 @@ def test_without_a_rehearsal_or_a_target_nothing_is_guessed(
     with pytest.raises(UsageError, match=said):
         cloud(scaling={"max": 4}, **settings).plan_deploy(bundles[0])
     assert all(call.reads for call in aws.calls)
+
+
+def test_a_quota_below_the_most_instances_is_told(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.endpoints.quotas["ml.m5.large for endpoint usage"] = 3
+    made = deploy(bundles[0], scaling=SCALING)
+    notes = cloud(scaling={**SCALING, "max": 5}).plan_deploy(bundles[0]).summary.notes
+    said = "cannot reach its most instances: ml.m5.large for endpoint usage: 3 are allowed"
+    assert any(said in note and "this needs 5 at a time" in note for note in notes)
+    assert not any("cannot reach" in note for note in made.plan_deploy(bundles[0]).summary.notes)
 
 
 def test_the_names_of_two_endpoints_are_not_mixed(
