@@ -44,6 +44,7 @@ class Endpoint:
     deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
     tags: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    serverless: bool = False
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -211,7 +212,9 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     variants = found.get("ProductionVariants", [])
     counts = {one["VariantName"]: one.get(COUNT, 0) for one in variants}
     told = (reason, sum(counts.values()), _stage(coming), since, last)
-    return Endpoint(name, arn, state, config, pending, *told, counts=counts)
+    serverless = any("CurrentServerlessConfig" in variant for variant in variants)
+    facts: dict[str, Any] = {"counts": counts, "serverless": serverless}
+    return Endpoint(name, arn, state, config, pending, *told, **facts)
 
 
 def _stage(coming: Mapping[str, Any]) -> str:
