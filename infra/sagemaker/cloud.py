@@ -25,21 +25,26 @@ from onnxferry.infra.sagemaker import (
     private_rights,
     scaling,
     serverless,
+    shadow,
     state,
     storage,
 )
 from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
 from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
-from onnxferry.infra.sagemaker.desired import desired
+from onnxferry.infra.sagemaker.desired import DesiredState, desired
 from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
+from onnxferry.infra.sagemaker.rollout import Goal
+from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
+from onnxferry.infra.sagemaker.traffic import Period, shadow_traffic
 from onnxferry.infra.sagemaker.watching import Watching
+from onnxferry.infra.shadow_traffic import ShadowTraffic
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
@@ -77,13 +82,25 @@ class SageMakerCloud(Watching):
         found = state.read_prerequisites(self.clients, self.names, wanted)
         given_role.check(self.clients, self.settings.role)
         private = tuple(private_rights.notes(self.settings))
-        checks = Checks(self.clients, there)
-        used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
-        planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
-        guarded = checks.guarded(planned, wanted.variant, wanted.watched)
-        fits = serverless.checked(guarded, self.names, bundle.package)
-        change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
+        checks, beside = Checks(self.clients, there), self._shadow(there, wanted)
+        stays = plan.kept(there, wanted.config["EndpointConfigName"], beside)
+        used = checks.used(*plan.unused(there, stays))
+        planned = plan.deploy(there, wanted, found, used, beside)
+        goal = plan.goal_of(wanted, beside)
+        planned = checks.checked(planned, goal.variant)
+        if beside is None:
+            planned = checks.guarded(planned, goal.variant, wanted.watched)
+        fits = serverless.checked(planned, self.names, bundle.package)
+        variants = (beside or wanted).config["ProductionVariants"]
+        change = scaling.change(self.clients, there, variants)
         return self._noted(scaling.deployed(fits, change, bundle.package), *private)
+
+    def _shadow(self, there: CurrentState, wanted: DesiredState) -> ShadowTest | None:
+        """What is wanted as a shadow beside what serves; None where it is to serve."""
+        if there.main is None or not shadow.is_wanted(there, wanted):
+            return None
+        url, _ = state.served(self.clients, there.main.config)
+        return shadow.shadow_test(there, wanted, url)
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -127,8 +144,15 @@ class SageMakerCloud(Watching):
         there = self._own("delete --unproved")
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        planned = deletion.delete_unproved(there, owned, used)
+        planned = deletion.delete_unproved(there, owned, used, self._without_shadow(there))
         return scaling.deleted(planned, self.clients, self.names)
+
+    def _without_shadow(self, there: CurrentState) -> Goal | None:
+        """How the endpoint comes to what serves there alone; None where it has no shadow."""
+        if not there.shadow:
+            return None
+        config = plan.to_go_back_to(there)
+        return Goal(config, *state.served(self.clients, config))
 
     def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
         """See Templated."""
@@ -186,6 +210,11 @@ class SageMakerCloud(Watching):
             return ""
         return self.names.version_of(found.config) if found else ""
 
+    def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
+        """See Shadowed."""
+        period = Period(since, self.today(), limit)
+        return shadow_traffic(self.clients, self.names, self._read(), period)
+
     def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
         """See AsyncEndpoint."""
         asking = replace(self.clock, interval=1.0)
@@ -205,7 +234,9 @@ class SageMakerCloud(Watching):
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if there.variant:
-            details["instances"] = str(running(there.variant, main.counts))
+            details["instances"] = str(running(there.variant.alone, main.counts))
+        if there.shadow and there.variant:
+            details["shadow"] = shadow.told(names, there.variant, there.shadow, main.counts)
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.stage:
@@ -272,6 +303,9 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
     for endpoint in filter(None, (there.main, there.candidate)):
         proved = endpoint is there.main and endpoint.history
         yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
+    if there.shadow and there.main:
+        runs = f"{running(there.shadow, there.main.counts)}, not proved, {HOURLY}"
+        yield "shadow", there.shadow["VariantName"], runs
     for config in there.configs:
         serves = there.main and config == there.main.config
         use = "serves" if serves else "previous" if config == there.previous else "kept"

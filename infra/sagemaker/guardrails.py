@@ -28,6 +28,9 @@ class Guardrails:
     notes: tuple[str, ...]
 
 
+UNGUARDED = Guardrails((), blue_green.at_once(), ())  # what serves stays
+
+
 def guardrails(state: CurrentState, watched: Watched) -> Guardrails:
     """For an update to the configuration that is `watched`."""
     names, rollout = state.names, state.names.settings.rollout

@@ -60,7 +60,7 @@ def _hours(found: state.Endpoint) -> float | None:
         return None
     if found.state == "Failed":
         return 0
-    return _HOURS * (found.count or int(found.state != "InService"))
+    return _HOURS * (sum(found.counts.values()) or int(found.state != "InService"))
 
 
 def _hosting(clients: AwsClients, empty: Listed, operation: str, kind: str) -> Iterator[Listed]:

@@ -11,7 +11,7 @@ from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import alarms, execution_role, storage
 from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import COUNT, Variants, variants_of
+from onnxferry.infra.sagemaker.fleet import COUNT, Variant, Variants, variants_of
 from onnxferry.infra.sagemaker.names import (
     ENDPOINT_TAG,
     HISTORY_TAG,
@@ -30,7 +30,7 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 @dataclass(frozen=True)
 class Endpoint:
     """`config` serves, or is being created, on `count` instances, `counts` of each variant;
-    `pending` is on its way, "" if none."""
+    shadows' too; `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -79,6 +79,12 @@ class CurrentState:
     foreign: tuple[str, ...] = ()
     variant: Variants | None = None
     alarms: Mapping[str, AlarmState] = field(default_factory=dict)
+    captured: str = ""  # where data capture puts requests and answers (s3://...)
+
+    @property
+    def shadow(self) -> Variant | None:
+        """The variant that gets a copy of the requests."""
+        return next(iter(self.variant.shadows), None) if self.variant else None
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -115,9 +121,10 @@ class CurrentState:
     @property
     def unfinished(self) -> str:
         """The configuration that an interrupted roll-back was going to, "" if none. The history is
-        written last, and does not name it first yet."""
+        written last, and does not name it first yet, but where a shadow was taken away."""
         main = self.main
-        return main.coming if main and main.coming in main.history[1:] else ""
+        going = main and (main.coming in main.history[1:] or main.pending in main.history)
+        return main.coming if main and going else ""
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,8 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     found = described_config(clients, main.config) if main else None
     variant = variants_of(found) if found else None
     hosted = (_ours(configs), _ours(models), foreign, variant)
-    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names))
+    captured = (found or {}).get("DataCaptureConfig", {}).get("DestinationS3Uri", "")
+    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names), captured)
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
@@ -209,12 +217,17 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
     last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    variants = found.get("ProductionVariants", [])
-    counts = {one["VariantName"]: one.get(COUNT, 0) for one in variants}
+    counts = _counts(found, "ProductionVariants")
     told = (reason, sum(counts.values()), _stage(coming), since, last)
+    counts |= _counts(found, "ShadowProductionVariants")
+    variants = found.get("ProductionVariants", [])
     serverless = any("CurrentServerlessConfig" in variant for variant in variants)
     facts: dict[str, Any] = {"counts": counts, "serverless": serverless}
     return Endpoint(name, arn, state, config, pending, *told, **facts)
+
+
+def _counts(found: Mapping[str, Any], kind: str) -> dict[str, int]:
+    return {one["VariantName"]: one.get(COUNT, 0) for one in found.get(kind, [])}
 
 
 def _stage(coming: Mapping[str, Any]) -> str:

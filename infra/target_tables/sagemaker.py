@@ -227,6 +227,24 @@ class SageMaker(PricedTable):
         yield from self._problems_alarms()
         if isinstance(serving, Serverless):
             yield from self._problems_serverless(serving)
+        else:
+            yield from self._problems_captured(serving)
+
+    def _problems_captured(self, serving: RealTime | Async) -> Any:
+        if isinstance(serving, Async):
+            if self.capture:
+                already = "it keeps requests and answers in S3 anyway"
+                yield f'serving.mode = "async" has no data capture ({already}): leave capture out'
+            if self.rollout.shadow:
+                yield 'serving.mode = "async" has no shadow: leave rollout.shadow out'
+            return
+        if self.rollout.shadow and serving.variants:
+            yield "a shadow is beside one production variant: leave serving.variants out"
+        if self.rollout.shadow and not self.capture:
+            yield (
+                "rollout.shadow compares captured answers: add a table [sagemaker.capture] (it may"
+                " be empty; requests and answers are then kept in S3)"
+            )
 
     def _problems_alarms(self) -> Any:
         variants = 1 + len(getattr(self.serving, "variants", ()))

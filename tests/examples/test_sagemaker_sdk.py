@@ -179,8 +179,8 @@ def variables(folder: Path) -> Mapping[str, str]:
 
 
 def answers(printed: str) -> dict[str, Any]:
-    """What the example printed of each model."""
-    lines = [line.partition(": ") for line in printed.splitlines() if ": {" in line]
+    """What the example printed of each model; the SDK prints dashes before, while it waits."""
+    lines = [line.lstrip("-!").partition(": ") for line in printed.splitlines() if ": {" in line]
     return {name: json.loads(text) for name, _, text in lines}
 
 

@@ -89,9 +89,10 @@ class MlflowSageMaker(SageMakerCloud):
         found = read_prerequisites(self.clients, wanted, wanted.manifest(to.config))
         given_role.check(self.clients, self.settings.role)
         checks = Checks(self.clients, there)
-        used = checks.used(*plan.unused(there, to.config))
+        used = checks.used(*plan.unused(there, plan.kept(there, to.config)))
         planned = sagemaker_plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, to.variant))
+        checked = checks.checked(planned, to.variant)
+        return self._noted(checks.guarded(checked, to.variant, wanted.watched(to.config)))
 
     def listed(self) -> Sequence[Listed]:
         """What is MLflow's of all that onnxferry made."""

@@ -232,6 +232,8 @@ class _Others:
         authorizer = self.aws.authorizer
         authorizer.allows = lambda permission: True
         self.aws.blue_green.at = {1: self._fire} if "earlier" in command.says else {}
+        if command.name == "compare":
+            self.aws.capture.deliver()
         if command.name == "list" and not there:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:

@@ -67,6 +67,14 @@ KINDS: Mapping[str, tuple[str, str]] = {
     rf"{_MADE}": ("Bucket", f"{_BUCKET}"),
     rf"{_MADE}/onnxferry/{NAME}/.*": ("Packages", f"{_BUCKET}/onnxferry/NAME/*"),
     rf"{_MADE}/onnxferry/.*": ("EveryPackage", f"{_BUCKET}/onnxferry/*"),
+    rf"{_MADE}/onnxferry-captured/{ACCOUNT}-{REGION}/{NAME}/.*": (
+        "Captured",
+        f"{_BUCKET}/onnxferry-captured/ACCOUNT-REGION/NAME/*",
+    ),
+    f"arn:aws:s3:::{THEIRS}/models-captured/{ACCOUNT}-{REGION}/{NAME}/.*": (
+        "Captured",
+        "arn:aws:s3:::BUCKET/PREFIX-captured/ACCOUNT-REGION/NAME/*",
+    ),
     f"arn:aws:s3:::{THEIRS}": ("Bucket", "arn:aws:s3:::BUCKET"),
     f"arn:aws:s3:::{THEIRS}/models/{NAME}/.*": ("Packages", "arn:aws:s3:::BUCKET/PREFIX/NAME/*"),
     f"arn:aws:s3:::{THEIRS}/models/.*": ("EveryPackage", "arn:aws:s3:::BUCKET/PREFIX/*"),
@@ -77,7 +85,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     rf"arn:aws:iam::{ACCOUNT}:role/aws-service-role/.*": (
         "LinkedRole",
         "arn:aws:iam::ACCOUNT:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
-        "/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+        "/*",
     ),
     rf"{_PLACE}alarm:onnxferry-{NAME}-.*": (
         "Alarms",

@@ -16,7 +16,7 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, NotFound, QuotaExceeded, Refused
 from onnxferry.infra.execution import Consent, execute
-from onnxferry.infra.jobs import BatchRequest, JobStatus
+from onnxferry.infra.jobs import BatchJobs, BatchRequest, JobStatus
 from onnxferry.infra.plan import Action, Plan
 from onnxferry.infra.sagemaker.batch.cloud import TransformJobs
 from onnxferry.system.errors import UsageError
@@ -36,7 +36,9 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
 def transform_jobs(**settings: Any) -> TransformJobs:
     given = settings_of(**settings)
     clients = AwsClients(given.profile, given.region, session=KeptSession)
-    return TransformJobs(clients, given, NAME, clock(), lambda: NOW)
+    made = TransformJobs(clients, given, NAME, clock(), lambda: NOW)
+    _: BatchJobs = made  # all that the command asks of one
+    return made
 
 
 def put(aws: AwsServer, files: Mapping[str, str | bytes]) -> None:
@@ -68,7 +70,7 @@ def followed(made: TransformJobs, plan: Plan, asked: BatchRequest = ASKED) -> Jo
     name = plan.steps[-1].name
     while (status := made.job(name, asked)).running:
         pass
-    made.finish()
+    made.finish(asked)
     return status
 
 
@@ -76,7 +78,7 @@ def run(bundle: Bundle, asked: BatchRequest = ASKED, **settings: Any) -> JobStat
     made, plan = begin(bundle, asked, **settings)
     if plan.steps:
         return followed(made, plan, asked)
-    made.finish()
+    made.finish(asked)
     done = len(made.dataset(asked).done)
     return JobStatus("", "nothing was missing", running=False, done=done, total=done)
 
@@ -126,6 +128,20 @@ def test_the_role_may_read_the_input_and_write_the_output_for_the_time_of_the_jo
     assert resources[f"arn:aws:s3:::{DATA}"] == ["s3:ListBucket"]
     assert f"arn:aws:s3:::{DATA}/*" not in resources
     followed(made, plan)
+    assert not [name for name in aws.roles[made.names.role].policies if "batch" in name]
+
+
+def test_rights_of_jobs_that_nobody_followed_go_with_the_next(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    put(aws, {"a.jsonl": GOOD})
+    made, _ = begin(bundles[0])
+    other = BatchRequest(ASKED.input, f"s3://{DATA}/other/", ASKED.instance_type)
+    begin(bundles[0], other)
+    given = [name for name in aws.roles[made.names.role].policies if "batch" in name]
+    assert len(given) == 2  # the first job is at work
+    aws.transform_jobs.finish()
+    assert run(bundles[0], BatchRequest(ASKED.input, f"s3://{DATA}/third/")).succeeded
     assert not [name for name in aws.roles[made.names.role].policies if "batch" in name]
 
 
@@ -424,6 +440,45 @@ def test_deleting_the_endpoint_stops_its_jobs(aws: AwsServer, bundles: tuple[Bun
     assert job.state == "Stopped"
     assert aws.roles == {}
     assert aws.s3.buckets.keys() == {DATA}
+
+
+def test_a_model_that_somebody_elses_job_needs_is_kept(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    put(aws, {"a.jsonl": GOOD})
+    deploy(bundles[0])
+    begin(bundles[0])
+    (job,) = aws.transform_jobs.values()
+    theirs = {**job.asked, "TransformJobName": "theirs", "Tags": []}
+    aws.transform_jobs.create(theirs)
+    made = cloud()
+    plan = made.plan_delete()
+    model = job.asked["ModelName"]
+    assert f"{model} stays: transform job theirs uses it." in plan.summary.notes
+    apply(plan, made)
+    assert list(aws.sagemaker._models) == [model]
+    assert aws.transform_jobs["theirs"].state == "InProgress"
+
+
+def test_all_that_is_listed_names_jobs_at_work(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
+    put(aws, {"a.jsonl": GOOD})
+    made, _ = begin(bundles[0])
+    (job,) = aws.transform_jobs.values()
+    (listed,) = [one for one in made.listed() if one.kind == "transform job"]
+    assert (listed.name, listed.endpoint, listed.state) == (job.name, NAME, "InProgress")
+    aws.transform_jobs.finish()
+    assert not [one for one in made.listed() if one.kind == "transform job"]
+
+
+def test_without_the_permission_to_list_jobs_the_rest_is_done(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.refusals["ListTransformJobs"] = Refusal("AccessDeniedException", "no", 403)
+    made = deploy(bundles[0])
+    plan = made.plan_delete()
+    assert any("batch jobs that are at work are not looked for" in n for n in plan.summary.notes)
+    apply(plan, made)
+    assert (dict(aws.endpoints), aws.sagemaker._models) == ({}, {})
 
 
 def test_a_version_that_a_job_needs_is_kept(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:

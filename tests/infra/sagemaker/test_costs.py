@@ -82,9 +82,12 @@ def test_scaled_between_bounds() -> None:
 
 
 def test_a_shadow_runs_beside() -> None:
-    found = cost(rollout={"shadow": 20}, capture={})
+    beside: dict[str, Any] = {"rollout": {"shadow": 20}, "capture": {}}
+    found = cost(2, **beside)  # as the plan counts
     assert total(found) == dollars("167.900", "167.900")
     assert any("shadow" in said for said in found.assumptions)
+    scaled = cost(2, scaling={"min": 1, "max": 2}, **beside)
+    assert scaled.load == "2 to 3 x ml.m5.large"
 
 
 def serverless(**more: Any) -> dict[str, Any]:
@@ -186,5 +189,7 @@ def test_an_asynchronous_endpoint_at_rest_has_no_hours(
     made = deploy(bundles[0], mode="async")
     found = state.endpoint(made.clients, NAME)
     assert found
-    monkeypatch.setattr(references, "endpoints", lambda clients: [replace(found, count=0)])
+    monkeypatch.setattr(
+        references, "endpoints", lambda clients: [replace(found, count=0, counts={"AllTraffic": 0})]
+    )
     assert [one.instance_hours for one in made.listed() if one.kind == "endpoint"] == [0]

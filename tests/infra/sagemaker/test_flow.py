@@ -22,7 +22,7 @@ from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 
 ALLOW = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action":'
-    ' ["s3:GetObject", "cloudwatch:DescribeAlarms"], "Resource": "*"}]}'
+    ' ["s3:GetObject", "s3:PutObject", "cloudwatch:DescribeAlarms"], "Resource": "*"}]}'
 )
 TRUST = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",'
