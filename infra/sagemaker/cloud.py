@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.costs import HOURLY
-from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.errors import CloudError
 from onnxferry.infra.lease import LeaseStore
-from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import (
     async_inference,
-    console,
-    container_logs,
     deletion,
+    execution_role,
+    given_role,
     listing,
-    metrics,
     plan,
+    private_rights,
     scaling,
     serverless,
     shadow,
@@ -44,6 +43,7 @@ from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
 from onnxferry.infra.sagemaker.traffic import Period, shadow_traffic
+from onnxferry.infra.sagemaker.watching import Watching
 from onnxferry.infra.shadow_traffic import ShadowTraffic
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
@@ -51,11 +51,10 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
-from onnxferry.system.exits import program
 
 
 @dataclass(frozen=True)
-class SageMakerCloud:
+class SageMakerCloud(Watching):
     """See infra.cloud.OnlineEndpoint."""
 
     clients: AwsClients
@@ -81,6 +80,8 @@ class SageMakerCloud:
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
         wanted, there = desired(self.names, bundle, key), self._own("deploy")
         found = state.read_prerequisites(self.clients, self.names, wanted)
+        given_role.check(self.clients, self.settings.role)
+        private = tuple(private_rights.notes(self.settings))
         checks, beside = Checks(self.clients, there), self._shadow(there, wanted)
         stays = plan.kept(there, wanted.config["EndpointConfigName"], beside)
         used = checks.used(*plan.unused(there, stays))
@@ -92,7 +93,7 @@ class SageMakerCloud:
         fits = serverless.checked(planned, self.names, bundle.package)
         variants = (beside or wanted).config["ProductionVariants"]
         change = scaling.change(self.clients, there, variants)
-        return self._noted(scaling.deployed(fits, change, bundle.package))
+        return self._noted(scaling.deployed(fits, change, bundle.package), *private)
 
     def _shadow(self, there: CurrentState, wanted: DesiredState) -> ShadowTest | None:
         """What is wanted as a shadow beside what serves; None where it is to serve."""
@@ -115,7 +116,9 @@ class SageMakerCloud:
         """See OnlineEndpoint."""
         there = self._own("delete")
         owned = state.read_owned(self.clients, there)
-        policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
+        policies = (
+            execution_role.role_policies(self.clients, self.names) if owned.role else ((), ())
+        )
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         busy = self._busy()
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
@@ -131,9 +134,9 @@ class SageMakerCloud:
         found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
         return [job.name for job in found or ()]
 
-    def _noted(self, plan: Plan) -> Plan:
-        """`plan` with what was not read for want of a permission."""
-        notes = (*plan.summary.notes, *self.clients.notes)
+    def _noted(self, plan: Plan, *more: str) -> Plan:
+        """`plan` with `more` notes, and with what was not read for want of a permission."""
+        notes = (*plan.summary.notes, *more, *self.clients.notes)
         return replace(plan, summary=replace(plan.summary, notes=notes))
 
     def plan_delete_unproved(self) -> Plan:
@@ -275,35 +278,6 @@ class SageMakerCloud:
         for one in scaling.read_if_allowed(self.clients, self.names):
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
-
-    def logs(self, lines: int) -> str:
-        """See OnlineEndpoint."""
-        self._must_be_there()
-        return container_logs.tail(self.clients, self.endpoint, lines)
-
-    def log_feed(self, lines: int, since: datetime | None) -> Feed:
-        """See HasLogFeed."""
-        self._must_be_there()
-        return container_logs.feed(self.clients, self.endpoint, lines, since)
-
-    def last_hour(self) -> Mapping[str, Any]:
-        """See HasMetrics."""
-        found = state.endpoint(self.clients, self.endpoint)
-        if found is None or found.state in ("Creating", "Deleting"):
-            return {}
-        return metrics.last_hour(self.clients, self.endpoint, found.config, self.today())
-
-    def console_url(self) -> str:
-        """See HasConsole."""
-        place = (self.clients.partition_of_region, self.clients.region)
-        return console.endpoint_page(*place, self.endpoint)
-
-    def _must_be_there(self) -> None:
-        if state.endpoint(self.clients, self.endpoint) is None:
-            raise NotFound(
-                f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
-                f" {program('deploy')} makes it"
-            )
 
     @property
     def _smoke_test(self) -> SmokeTest:

@@ -132,7 +132,8 @@ def role(names: Names, wanted: Mapping[str, Any] | None, found: Prerequisites) -
     if wanted is None:
         return Step(Action.REUSE, "role", names.role_arn)
     there = "absent" if found.policies is None else "other"
-    if wanted["policy"]["PolicyName"] in (found.policies or ()):
+    bound = wanted["create"].get("PermissionsBoundary") in (None, found.boundary)
+    if wanted["policy"]["PolicyName"] in (found.policies or ()) and bound:
         there = "same"
     return made(there, "role", names.role, "make_role", wanted)
 

@@ -11,6 +11,7 @@ from typing import Any
 from onnxferry.infra.sagemaker import async_inference
 from onnxferry.infra.sagemaker.capture import write_place
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
+from onnxferry.infra.sagemaker.private_rights import private_rights
 from onnxferry.infra.target_tables.sagemaker import Serverless
 
 
@@ -22,7 +23,9 @@ def execution_role(names: Names) -> dict[str, Any]:
         "Action": "sts:AssumeRole",
         "Condition": {"ArnLike": {"aws:SourceArn": names.arn("sagemaker", "*")}},
     }
+    boundary = names.settings.permissions_boundary
     return {
+        **({"PermissionsBoundary": boundary} if boundary else {}),
         "RoleName": names.role,
         "AssumeRolePolicyDocument": _document(trust),
         "Description": f"onnxferry: SageMaker serves {names.endpoint} with it",
@@ -56,6 +59,7 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         *(allow(_one_or_all(at), *what) for at, *what in async_inference.rights(names)),
         *_alarms(names),
         *_capture(names),
+        *private_rights(names),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}

@@ -12,7 +12,7 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.jobs import BatchRequest, DataFile, Dataset, JobStatus
 from onnxferry.infra.plan import Plan
-from onnxferry.infra.sagemaker import state, storage
+from onnxferry.infra.sagemaker import execution_role, state, storage
 from onnxferry.infra.sagemaker.batch import jobs, places, plan, quota, rights
 from onnxferry.infra.sagemaker.batch.places import Place, Places
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
@@ -72,7 +72,7 @@ class TransformJobs(SageMakerCloud):
     def finish(self, asked: BatchRequest) -> None:
         """See BatchJobs: the role's rights."""
         at, names = self._places(asked), self.names
-        if self.settings.role or not state.has_role(self.clients, names):
+        if self.settings.role or not execution_role.has_role(self.clients, names):
             return
         if any(job.place == at.digest for job in jobs.running(self.clients, names)):
             return

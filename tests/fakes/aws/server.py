@@ -81,7 +81,7 @@ class AwsServer:
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
-        self.authorizer = Authorizer(ACCOUNT, REGION)
+        self.authorizer = Authorizer(ACCOUNT, REGION, key_of=self.hosting.key_of)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         self.stacks = Stacks(Services(self.by_itself, self.url, REGION), ACCOUNT, REGION)
         # what answers instead of moto: each with a table of `operations`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -287,3 +288,19 @@ def test_a_release_of_mlflow_that_names_otherwise_is_told(
     with pytest.raises(CloudError, match=r"did not make the configuration .* Install mlflow"):
         deploy(bundles["a"])
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kms_key": "alias/ours"}, "sagemaker.kms_key;"),
+        ({"serving": {"mode": "serverless"}}, 'sagemaker.serving.mode = "serverless";'),
+        ({"scaling": {"max": 2}, "capture": {}}, "sagemaker.scaling, sagemaker.capture;"),
+    ],
+)
+def test_what_mlflow_deployments_would_not_heed_is_refused(
+    settings: dict[str, Any], said: str
+) -> None:
+    given = SageMaker.model_validate({"region": REGION, "image": IMAGE, **settings})
+    with pytest.raises(UsageError, match=f"mlflow.deployments has nothing for {re.escape(said)}"):
+        connect(DeployConfig(sagemaker=given), NAME)
