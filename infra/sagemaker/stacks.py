@@ -50,8 +50,8 @@ class TemplateStack:
 
     @property
     def made(self) -> bool:
-        """Whether it has resources, and can be updated."""
-        return self.state not in (REVIEWED, *DEAD)
+        """Whether it has resources, and can be updated, once nothing is under way."""
+        return self.state not in (REVIEWED, "DELETE_IN_PROGRESS", *DEAD)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class Stacks:
         if found is None:
             return None
         (stack,) = found["Stacks"]
+        if stack["StackStatus"] == "DELETE_COMPLETE":
+            return None
         if values_of(stack.get("Tags", [])).get(STACK_TAG) != self.names.made:
             raise NameTaken(
                 f"AWS {self.names.region}, stack {self.name}: it exists, and onnxferry did not make"

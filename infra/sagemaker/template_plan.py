@@ -23,6 +23,7 @@ _WORDS = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": "scaling policy",
 }
 _ACTIONS = {"Add": Action.CREATE, "Modify": Action.UPDATE, "Remove": Action.DELETE}
+_LATER = "KNOWN_AFTER_APPLY"
 _AT_WORK = "stack {} is at work ({}): what changes is known when it has ended"
 _FROM_ANEW = "stack {} is {}, which only deletion helps: it is deleted, and made anew"
 
@@ -161,12 +162,14 @@ def _followed(names: Names, stack: str, changes: Sequence[Mapping[str, Any]]) ->
 
 
 def _differences(change: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What of a resource changes, as far as CloudFormation knows."""
+    """What of a resource changes, as far as CloudFormation knows; not what follows from other
+    resources."""
     seen = set()
     for detail in change.get("Details", ()):
         target = detail["Target"]
         path = target.get("Path") or target.get("Name") or target["Attribute"]
-        if path not in seen:
+        after = target.get("AfterValue")
+        if path not in seen and _LATER not in str(after):
             seen.add(path)
-            facts = {"before": target.get("BeforeValue"), "after": target.get("AfterValue")}
-            yield {"path": path.lstrip("/").replace("/", "."), **facts}
+            said = path.removeprefix("/Properties/").replace("/", ".")
+            yield {"path": said, "before": target.get("BeforeValue"), "after": after}

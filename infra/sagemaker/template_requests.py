@@ -38,6 +38,7 @@ from onnxferry.infra.templates.placeholders import Parameter, placeholder, plain
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
+from onnxferry.system.errors import UsageError
 
 _TEXTS = {
     "EndpointName": "Name of the endpoint, which all else is named by.",
@@ -174,6 +175,10 @@ def _scaling(scaled: ScaledVariant) -> Iterator[Asked]:
 
 def _hosting(names: Names, wanted: DesiredState) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """What needs the package."""
+    if names.settings.rollout.shadow:
+        raise UsageError(
+            "sagemaker.rollout.shadow is of `deploy`: a template has one version. Leave it out"
+        )
     yield "create_model", wanted.model
     yield _CONFIG, wanted.config
     watched = replace(wanted.watched, config=placeholder("EndpointConfig"), p95_ms=_NEVER_MS)

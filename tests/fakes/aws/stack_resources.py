@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import boto3
@@ -37,11 +37,12 @@ class Made:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def fixed(kind: str, region: str) -> set[str]:
+@cache
+def fixed(kind: str, region: str) -> frozenset[str]:
     """The properties that cannot be changed, by AWS's own schema."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(region, kind).schema
     paths = schema.get("createOnlyProperties", [])
-    return {path.removeprefix("/properties/").split("/")[0] for path in paths}
+    return frozenset(path.removeprefix("/properties/").split("/")[0] for path in paths)
 
 
 class Services:

@@ -4,7 +4,7 @@ on by a step."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -194,7 +194,9 @@ def is_replaced(changes: list[dict[str, Any]]) -> bool:
     return any(one["Target"]["RequiresRecreation"] == "Always" for one in changes)
 
 
-def details(there: Made, given: Mapping[str, Any], fixed: set[str]) -> Iterator[dict[str, Any]]:
+def details(
+    there: Made, given: Mapping[str, Any], fixed: Collection[str]
+) -> Iterator[dict[str, Any]]:
     """What of a resource changes."""
     for name in sorted({*there.properties, *given}):
         before, after = there.properties.get(name), given.get(name)

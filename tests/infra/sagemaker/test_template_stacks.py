@@ -283,7 +283,13 @@ SCALED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("settings", SCALED.values(), ids=SCALED)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(settings, id=name, marks=[pytest.mark.series] * (name != "asynchronous"))
+        for name, settings in SCALED.items()
+    ],
+)
 def test_an_endpoint_that_is_scaled_comes_is_updated_and_goes(
     aws: AwsServer, bundles: tuple[Bundle, ...], settings: dict[str, Any]
 ) -> None:

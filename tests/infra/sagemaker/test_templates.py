@@ -28,7 +28,13 @@ def made(kind: str, **settings: Any) -> dict[str, Any]:
     return found
 
 
-@EVERY
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(given, id=name, marks=[pytest.mark.series] * (name in ("linear", "given")))
+        for name, given in SETTINGS.items()
+    ],
+)
 def test_the_linter_of_cloudformation_finds_nothing(settings: dict[str, Any]) -> None:
     text = cloud(**settings).template(PACKAGE, "cloudformation")
     found = lint(text, regions=["eu-west-1"])
