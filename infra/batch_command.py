@@ -89,7 +89,7 @@ def batch(yes: bool, force: bool, cancel: bool, wait: bool, form: str, **flags: 
         none = JobStatus("", "nothing was missing", running=False, done=done, total=total)
         _say(jobs.job(name, asked) if name else none, asked, form)
         if not name:  # a run that ended early may have left it
-            _finish(jobs)
+            _finish(jobs, asked)
 
 
 def _bundle(given: CommandOptions) -> Bundle:
@@ -166,7 +166,7 @@ def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> 
     from onnxferry.infra.errors import BatchFailed
 
     _say(status, asked, form)
-    _finish(jobs)
+    _finish(jobs, asked)
     missing = status.total - status.done
     if status.succeeded and not missing:
         return
@@ -177,12 +177,12 @@ def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> 
     )
 
 
-def _finish(jobs: BatchJobs) -> None:
+def _finish(jobs: BatchJobs, asked: BatchRequest) -> None:
     """What that lacks is said, and changes nothing of the job's own end."""
     from onnxferry.infra.errors import CloudError
 
     try:
-        jobs.finish()
+        jobs.finish(asked)
     except CloudError as e:
         click.echo(f"note: what the job needed was not taken back: {e}", err=True)
 

@@ -50,7 +50,11 @@ class BatchCost:
         price = found.prices.get(meter) if found else None
         if price is None or found is None:
             own = f'prices = FILE in the target\'s table gives yours (meter "{meter}")'
-            return f"What an hour costs in {region} is not known; {own}."
+            serves = found.prices.get(self.instance_type) if found else None
+            beside = (
+                f" (of one that serves: {serves:f} {found.currency})" if serves and found else ""
+            )
+            return f"What an hour of a job costs in {region} is not known{beside}; {own}."
         dated = f"{price:f} {found.currency} an hour (prices of {found.date}: {found.source})"
         if not self.cpu_ms:
             return f"An hour of one costs {dated}."

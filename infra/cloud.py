@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from onnxferry.infra.apply import Executor
 from onnxferry.infra.lease import LeaseStore
@@ -18,6 +18,9 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import Package
 from onnxferry.system.errors import PackageError
+
+if TYPE_CHECKING:
+    from onnxferry.infra.shadow_traffic import ShadowTraffic
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,16 @@ class Templated(Cloud, Protocol):
 
     def plan_template(self, package: Package) -> Plan:
         """Steps that deploy it, previewed by the cloud; no change where all is as it says."""
+
+
+class Shadowed(Cloud, Protocol):
+    """A cloud where a new version can get a copy of the requests, and what both answered is
+    captured."""
+
+    def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
+        """The newest `limit` answers of the shadow and what the live version answered to the same
+        requests, since a time, or since the shadow was made. Only reads. Raises NotFound without
+        shadow, and CloudError."""
 
 
 @runtime_checkable

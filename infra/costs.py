@@ -14,6 +14,7 @@ _INGESTED = "billed by what it takes in"
 COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
     "sagemaker": {
         "endpoint": HOURLY,
+        "shadow": HOURLY,
         "package": _STORED,
         "log group": _STORED,
         "alarm": _MONTHLY,

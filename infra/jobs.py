@@ -118,5 +118,5 @@ class BatchJobs(Cloud, Protocol):
     def job(self, name: str, asked: BatchRequest) -> JobStatus:
         """How far a job is."""
 
-    def finish(self) -> None:
-        """Take back what only jobs need, where none is at work any more."""
+    def finish(self, asked: BatchRequest) -> None:
+        """Take back what only a job needs, where none is at work on this any more."""

@@ -36,7 +36,7 @@ def write(
     entry = {
         **{key: getattr(status, key) for key in keys},
         "time": now().isoformat(timespec="seconds"),
-        "versions": [known[version] for version in live if version in known],
+        "versions": [known[version] for version in dict.fromkeys(live) if version in known],
     }
     if status.state != "absent":
         endpoints[status.name] = entry

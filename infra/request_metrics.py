@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RequestMetrics:
-    """Of one hour: how many `requests` came, how many were refused (answers 4xx) and failed (5xx),
-    and the model's latency in ms; None where that is not known. `waiting` are those in a queue
-    now, None where there is no queue."""
+    """Of one hour, or another time: how many `requests` came, how many were refused (answers 4xx)
+    and failed (5xx), and the model's latency in ms; None where that is not known. `waiting` are
+    those in a queue now, None where there is no queue."""
 
     requests: int
     refused: int = 0

@@ -29,6 +29,10 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
         "Score the files at INPUT into OUTPUT by a job of TARGET's own.",
     ),
     "status": (_CLOUDS, "Show what is live on TARGET."),
+    "compare": (
+        "onnxferry.infra.compare_command:{}",
+        "Report how a shadow's answers and latency differ from the live version's.",
+    ),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
     "open": (
         "onnxferry.infra.open_command:{}_",

@@ -19,7 +19,8 @@ class Target:
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
     are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none.
     `extra` is what pip installs for it: onnxferry[extra]; `templates`, as what its infrastructure
-    can be had, the cloud's own kind first.
+    can be had, the cloud's own kind first; `shadows`, whether a new version can get a copy of the
+    requests, to be compared.
     """
 
     layout: str
@@ -29,6 +30,7 @@ class Target:
     jobs: str = ""
     extra: str = ""
     templates: tuple[str, ...] = ()
+    shadows: bool = False
 
 
 def load(reference: str) -> Any:
@@ -55,6 +57,7 @@ TARGETS = {
         _target("sagemaker", "SageMaker", "aws"),
         jobs="onnxferry.infra.sagemaker.batch.cloud:connect",
         templates=("cloudformation", "terraform"),
+        shadows=True,
     ),
 }
 
@@ -72,6 +75,11 @@ def templated() -> list[str]:
 def template_kinds() -> list[str]:
     """All kinds of templates that there are."""
     return list(dict.fromkeys(kind for target in TARGETS.values() for kind in target.templates))
+
+
+def shadowing() -> list[str]:
+    """Those where a new version can get a copy of the requests, to be compared."""
+    return [name for name, target in TARGETS.items() if target.shadows]
 
 
 def batched() -> list[str]:

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks the endpoint
 
 _AWS = {
-    "cloudwatch:DescribeAlarmHistory": "which alarm rolled an update back is not said",
-    "cloudwatch:GetMetricStatistics": "`status` does not tell the last hour's requests",
     "cloudformation:ListStacks": "`list` shows no stacks of templates",
+    "cloudwatch:DescribeAlarmHistory": "which alarm rolled an update back is not said",
+    "cloudwatch:GetMetricStatistics": (
+        "`status` does not tell the last hour's requests, nor `compare` requests and latency"
+    ),
     "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
     "iam:ListRoles": "`list` shows no roles",
     "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",

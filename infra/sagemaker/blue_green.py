@@ -74,11 +74,11 @@ def watched(deployment: Mapping[str, Any]) -> list[str]:
     return [alarm["AlarmName"] for alarm in named]
 
 
-def step_text(rollout: Rollout, count: int) -> str:
-    """How the traffic will move to `count` instances, in words."""
+def step_text(rollout: Rollout) -> str:
+    """How the traffic will move, in words."""
     if rollout.traffic == "all_at_once":
         return "all traffic at once"
-    some = f"{rollout.step_percent} % of {count} instances, one at least,"
+    some = f"{rollout.step_percent} % of the instances, one at least,"
     if rollout.traffic == "canary":
         return f"{some} get traffic first, and all of them after {rollout.wait_seconds} s"
     return f"{some} more get traffic every {rollout.wait_seconds} s"

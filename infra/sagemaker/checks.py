@@ -46,7 +46,7 @@ class Checks:
     def guarded(self, plan: Plan, wanted: Variant, watched: Watched) -> Plan:
         """`plan` with what its guardrails say. Raises as GuardrailChecks does."""
         new = [variant["VariantName"] for variant in watched.variants]
-        count = rollout.will_run(self.there, wanted).count
+        count = rollout.fewest_of(self.there, wanted)
         return GuardrailChecks(self.clients, self.there, new, count).checked(plan)
 
     def _shortage(self, fleets: Fleets) -> str | None:

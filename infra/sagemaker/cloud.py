@@ -2,55 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.costs import HOURLY
-from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.errors import CloudError
 from onnxferry.infra.lease import LeaseStore
-from onnxferry.infra.log_feeds import Feed
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import (
     async_inference,
-    console,
-    container_logs,
     deletion,
+    execution_role,
+    given_role,
     listing,
-    metrics,
     plan,
+    private_rights,
     scaling,
     serverless,
+    shadow,
     state,
     storage,
 )
 from onnxferry.infra.sagemaker.async_requests import AsyncRequests, asked_otherwise
 from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.checks import Checks
-from onnxferry.infra.sagemaker.desired import desired
+from onnxferry.infra.sagemaker.desired import DesiredState, desired
 from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
+from onnxferry.infra.sagemaker.rollout import Goal
+from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
+from onnxferry.infra.sagemaker.traffic import Period, shadow_traffic
+from onnxferry.infra.sagemaker.watching import Watching
+from onnxferry.infra.shadow_traffic import ShadowTraffic
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
-from onnxferry.system.exits import program
 
 
 @dataclass(frozen=True)
-class SageMakerCloud:
+class SageMakerCloud(Watching):
     """See infra.cloud.OnlineEndpoint."""
 
     clients: AwsClients
@@ -76,13 +80,27 @@ class SageMakerCloud:
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
         wanted, there = desired(self.names, bundle, key), self._own("deploy")
         found = state.read_prerequisites(self.clients, self.names, wanted)
-        checks = Checks(self.clients, there)
-        used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
-        planned = checks.checked(plan.deploy(there, wanted, found, used), wanted.variant)
-        guarded = checks.guarded(planned, wanted.variant, wanted.watched)
-        fits = serverless.checked(guarded, self.names, bundle.package)
-        change = scaling.change(self.clients, there, wanted.config["ProductionVariants"])
-        return self._noted(scaling.deployed(fits, change, bundle.package))
+        given_role.check(self.clients, self.settings.role)
+        private = tuple(private_rights.notes(self.settings))
+        checks, beside = Checks(self.clients, there), self._shadow(there, wanted)
+        stays = plan.kept(there, wanted.config["EndpointConfigName"], beside)
+        used = checks.used(*plan.unused(there, stays))
+        planned = plan.deploy(there, wanted, found, used, beside)
+        goal = plan.goal_of(wanted, beside)
+        planned = checks.checked(planned, goal.variant)
+        if beside is None:
+            planned = checks.guarded(planned, goal.variant, wanted.watched)
+        fits = serverless.checked(planned, self.names, bundle.package)
+        variants = (beside or wanted).config["ProductionVariants"]
+        change = scaling.change(self.clients, there, variants)
+        return self._noted(scaling.deployed(fits, change, bundle.package), *private)
+
+    def _shadow(self, there: CurrentState, wanted: DesiredState) -> ShadowTest | None:
+        """What is wanted as a shadow beside what serves; None where it is to serve."""
+        if there.main is None or not shadow.is_wanted(there, wanted):
+            return None
+        url, _ = state.served(self.clients, there.main.config)
+        return shadow.shadow_test(there, wanted, url)
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -98,7 +116,9 @@ class SageMakerCloud:
         """See OnlineEndpoint."""
         there = self._own("delete")
         owned = state.read_owned(self.clients, there)
-        policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
+        policies = (
+            execution_role.role_policies(self.clients, self.names) if owned.role else ((), ())
+        )
         spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         busy = self._busy()
         used = Checks(self.clients, there).users(there.configs, there.models, busy)
@@ -114,9 +134,9 @@ class SageMakerCloud:
         found = self.clients.if_allowed(lambda: jobs.running(self.clients, self.names), without)
         return [job.name for job in found or ()]
 
-    def _noted(self, plan: Plan) -> Plan:
-        """`plan` with what was not read for want of a permission."""
-        notes = (*plan.summary.notes, *self.clients.notes)
+    def _noted(self, plan: Plan, *more: str) -> Plan:
+        """`plan` with `more` notes, and with what was not read for want of a permission."""
+        notes = (*plan.summary.notes, *more, *self.clients.notes)
         return replace(plan, summary=replace(plan.summary, notes=notes))
 
     def plan_delete_unproved(self) -> Plan:
@@ -124,8 +144,15 @@ class SageMakerCloud:
         there = self._own("delete --unproved")
         owned = state.read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
-        planned = deletion.delete_unproved(there, owned, used)
+        planned = deletion.delete_unproved(there, owned, used, self._without_shadow(there))
         return scaling.deleted(planned, self.clients, self.names)
+
+    def _without_shadow(self, there: CurrentState) -> Goal | None:
+        """How the endpoint comes to what serves there alone; None where it has no shadow."""
+        if not there.shadow:
+            return None
+        config = plan.to_go_back_to(there)
+        return Goal(config, *state.served(self.clients, config))
 
     def template(self, package: Package, kind: str = "", *, over: bool = False) -> str:
         """See Templated."""
@@ -183,6 +210,11 @@ class SageMakerCloud:
             return ""
         return self.names.version_of(found.config) if found else ""
 
+    def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
+        """See Shadowed."""
+        period = Period(since, self.today(), limit)
+        return shadow_traffic(self.clients, self.names, self._read(), period)
+
     def invoke_async(self, request: Request, timeout: float, source: str = "") -> Reply:
         """See AsyncEndpoint."""
         asking = replace(self.clock, interval=1.0)
@@ -202,7 +234,9 @@ class SageMakerCloud:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if there.variant:
-            details["instances"] = str(running(there.variant, main.counts))
+            details["instances"] = str(running(there.variant.alone, main.counts))
+        if there.shadow and there.variant:
+            details["shadow"] = shadow.told(names, there.variant, there.shadow, main.counts)
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.stage:
@@ -245,35 +279,6 @@ class SageMakerCloud:
             by = "" if one.ours else ", by others"
             yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
-    def logs(self, lines: int) -> str:
-        """See OnlineEndpoint."""
-        self._must_be_there()
-        return container_logs.tail(self.clients, self.endpoint, lines)
-
-    def log_feed(self, lines: int, since: datetime | None) -> Feed:
-        """See HasLogFeed."""
-        self._must_be_there()
-        return container_logs.feed(self.clients, self.endpoint, lines, since)
-
-    def last_hour(self) -> Mapping[str, Any]:
-        """See HasMetrics."""
-        found = state.endpoint(self.clients, self.endpoint)
-        if found is None or found.state in ("Creating", "Deleting"):
-            return {}
-        return metrics.last_hour(self.clients, self.endpoint, found.config, self.today())
-
-    def console_url(self) -> str:
-        """See HasConsole."""
-        place = (self.clients.partition_of_region, self.clients.region)
-        return console.endpoint_page(*place, self.endpoint)
-
-    def _must_be_there(self) -> None:
-        if state.endpoint(self.clients, self.endpoint) is None:
-            raise NotFound(
-                f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
-                f" {program('deploy')} makes it"
-            )
-
     @property
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients)
@@ -298,6 +303,9 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
     for endpoint in filter(None, (there.main, there.candidate)):
         proved = endpoint is there.main and endpoint.history
         yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
+    if there.shadow and there.main:
+        runs = f"{running(there.shadow, there.main.counts)}, not proved, {HOURLY}"
+        yield "shadow", there.shadow["VariantName"], runs
     for config in there.configs:
         serves = there.main and config == there.main.config
         use = "serves" if serves else "previous" if config == there.previous else "kept"

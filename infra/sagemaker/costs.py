@@ -23,7 +23,7 @@ _MONTH = Decimal(HOURS)  # hours
 _SECONDS = 3600
 _START = Decimal(600)  # seconds until a new instance is there, as it is taken
 _FEW = "set requests_per_month in [sagemaker], or --set requests_per_month=100000"
-_SHADOW = "The shadow's instances are counted, too: as many as those that serve"
+_SHADOW = "The shadow's instances are counted, too"
 _SCALED = "The least is with scaling.min all month, the most with scaling.max"
 _DATA = "Not counted: requests and answers by the GB, storage, the candidate of an update"
 Sage = Asked[SageMaker]
@@ -52,10 +52,12 @@ def _fleets(asked: Sage) -> Mapping[str, Range]:
     settings, serving = asked.settings, asked.settings.serving
     further = getattr(serving, "variants", {}).values()
     running = Decimal(max(0, asked.count - sum(one.instance_count for one in further)))
-    scaling, shadows = settings.scaling, 2 if settings.rollout.shadow else 1
-    bounds = (Decimal(scaling.min), Decimal(scaling.max)) if scaling else (running, running)
+    scaling, bounds = settings.scaling, (running, running)  # a shadow is among what runs
+    if scaling:
+        beside = getattr(serving, "instance_count", 0) if settings.rollout.shadow else 0
+        bounds = (Decimal(scaling.min + beside), Decimal(scaling.max + beside))
     kind: str = getattr(serving, "instance_type", "")
-    fleets: dict[str, Range] = {kind: (bounds[0] * shadows, bounds[1] * shadows)}
+    fleets: dict[str, Range] = {kind: bounds}
     for one in further:
         least, most = fleets.get(one.instance_type, (NOTHING, NOTHING))
         more = Decimal(one.instance_count)

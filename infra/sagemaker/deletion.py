@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.sagemaker import capture, rollout
 from onnxferry.infra.sagemaker.names import Names, own_template, stack_name
 from onnxferry.infra.sagemaker.plan import (
     TARGET,
@@ -15,7 +16,7 @@ from onnxferry.infra.sagemaker.plan import (
     deleted_hosting,
     deleted_packages,
 )
-from onnxferry.infra.sagemaker.rollout import deleted_found
+from onnxferry.infra.sagemaker.rollout import Goal, deleted_found
 from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
 
 Policies = tuple[tuple[str, ...], tuple[str, ...]]
@@ -44,7 +45,8 @@ def delete(
     gone = deleted_alarms(state, ())
     steps = (*endpoints, *stack, *gone, *_hosted(state, owned, hosting), *logs, *role, *last)
     stay = (f"{name} stays: {by} uses it." for name, by in sorted(used.items()))
-    notes = (*stay, *_kept(names, owned, policies[1]))
+    captured = capture.kept(state.captured, names)
+    notes = (*stay, *_kept(names, owned, policies[1]), *captured)
     summary = Summary(names.place, minutes=(1, 5), notes=notes)
     return Plan(TARGET, "delete", names.endpoint, steps, summary)
 
@@ -57,21 +59,26 @@ def _stack(names: Names, owned: OwnedResources) -> Iterator[Step]:
 
 def unproved(state: CurrentState) -> Hosting:
     """Configurations and models of versions that neither serve, nor are on their way, nor served
-    before."""
+    before; those of a shadow, too."""
     main = state.main
     kept = {main.config, main.pending, *main.history} if main and main.history else set()
+    kept -= {main.config} if main and state.shadow else set()
     packages = {state.names.package_of(config) for config in kept}
     models = {m for m in state.models if state.names.package_of(m) not in packages}
     return {config for config in state.configs if config not in kept}, models
 
 
-def delete_unproved(state: CurrentState, owned: OwnedResources, used: Collection[str]) -> Plan:
-    """Steps for the candidate, an endpoint that never proved itself, and what only they need."""
+def delete_unproved(
+    state: CurrentState, owned: OwnedResources, used: Collection[str], back: Goal | None = None
+) -> Plan:
+    """Steps for the candidate, an endpoint that never proved itself, a shadow, and what only they
+    need. The endpoint goes `back` to what serves alone, where it has a shadow."""
     main = state.main if state.main and not state.main.history else None
     configs, models = (names - set(used) for names in unproved(state))
     endpoints = (deleted_found(one) for one in (state.candidate, main) if one)
+    alone = rollout.moved(state, back) if back else ()
     gone = deleted_alarms(state, set(state.configs) - configs)
-    steps = (*endpoints, *gone, *_hosted(state, owned, (configs, models)))
+    steps = (*endpoints, *alone, *gone, *_hosted(state, owned, (configs, models)))
     summary = Summary(state.names.place, minutes=(1, 5))
     return Plan(TARGET, "delete what is not proved of", state.names.endpoint, steps, summary)
 

@@ -9,6 +9,7 @@ from typing import Any
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.sagemaker import async_inference, serverless
 from onnxferry.infra.sagemaker.alarms import Watched
+from onnxferry.infra.sagemaker.capture import capture_config
 from onnxferry.infra.sagemaker.fleet import Variants, variants_of
 from onnxferry.infra.sagemaker.image import image
 from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names, tags
@@ -119,7 +120,7 @@ def _config(names: Names, version: str, model: str) -> dict[str, Any]:
     content: dict[str, Any] = {"ProductionVariants": production_variants(names.settings, model)}
     if names.settings.kms_key and not isinstance(names.settings.serving, Serverless):
         content["KmsKeyId"] = names.settings.kms_key
-    content |= async_inference.config(names)
+    content |= async_inference.config(names) | capture_config(names)
     name = names.of(version, content)
     return {"EndpointConfigName": name, **content, "Tags": names.tags(version)}
 

@@ -4,7 +4,7 @@ a serverless endpoint."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 COUNT, WEIGHT = "DesiredInstanceCount", "DesiredWeight"
@@ -15,10 +15,11 @@ Variant = Mapping[str, Any]
 @dataclass(frozen=True)
 class Variants(Mapping[str, Any]):
     """The production variants of an endpoint configuration; as a mapping, the first of them.
-    `asynchronous` is its AsyncInferenceConfig, empty where it has none."""
+    `asynchronous` is its AsyncInferenceConfig, empty where it has none. `shadows` answer nobody."""
 
     all: tuple[Variant, ...]
     asynchronous: Mapping[str, Any] = field(default_factory=dict)
+    shadows: tuple[Variant, ...] = ()
 
     def __getitem__(self, key: str) -> Any:
         return self.all[0][key]
@@ -28,6 +29,11 @@ class Variants(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.all[0])
+
+    @property
+    def alone(self) -> Variants:
+        """Those that answer."""
+        return replace(self, shadows=())
 
     @property
     def names(self) -> frozenset[str]:
@@ -44,7 +50,10 @@ class Variants(Mapping[str, Any]):
 
 def variants_of(config: Mapping[str, Any]) -> Variants:
     """Those of a configuration, as it is asked for or described."""
-    return Variants(tuple(config["ProductionVariants"]), config.get("AsyncInferenceConfig") or {})
+    answering, shadows = (
+        tuple(config.get(f"{kind}ProductionVariants") or ()) for kind in ("", "Shadow")
+    )
+    return Variants(answering, config.get("AsyncInferenceConfig") or {}, shadows)
 
 
 @dataclass(frozen=True)
@@ -87,13 +96,21 @@ class Fleets:
 
 
 def configured(variant: Variant) -> Fleets:
-    """What production variants start with."""
-    return added(_started(one) for one in _all(variant))
+    """What variants start with."""
+    return added(_started(one) for one in (*_all(variant), *shadows_of(variant)))
 
 
 def running(variant: Variant, counts: Mapping[str, int]) -> Fleets:
-    """What runs of production variants, so many instances of each by its name."""
-    return added(_started(one, counts.get(one["VariantName"], 0)) for one in _all(variant))
+    """What runs of variants, so many instances of each by its name; of a shadow that is new, what
+    it starts with."""
+    answering = (_started(one, counts.get(one["VariantName"], 0)) for one in _all(variant))
+    shadows = (_started(one, counts.get(one["VariantName"])) for one in shadows_of(variant))
+    return added((*answering, *shadows))
+
+
+def shadows_of(variant: Variant) -> tuple[Variant, ...]:
+    """The variants that answer nobody."""
+    return variant.shadows if isinstance(variant, Variants) else ()
 
 
 def _all(variant: Variant) -> tuple[Variant, ...]:
@@ -121,7 +138,9 @@ def retention(
     changed = [
         kind
         for kind, key in ((COUNT, "InitialInstanceCount"), (WEIGHT, "InitialVariantWeight"))
-        if any(old.get(key) != new.get(key) for old, new in pairs) or (asleep and kind == COUNT)
+        if any(old.get(key) != new.get(key) for old, new in pairs)
+        or (asleep and kind == COUNT)
+        or (shadows_of(wanted) and kind == WEIGHT)  # the part of the requests that one gets
     ]
     excluded = [{"VariantPropertyType": kind} for kind in changed]
     kept: dict[str, Any] = {"RetainAllVariantProperties": True}
@@ -141,9 +160,21 @@ def _pairs(serving: Variant | None, wanted: Variant) -> list[tuple[Variant, Vari
 
 def updated(serving: Variant | None, counts: Mapping[str, int], wanted: Variant) -> Fleets:
     """What runs after such an update, where `counts` instances are there now."""
+    return running(wanted, counts) if _keeps(serving, counts, wanted) else configured(wanted)
+
+
+def fewest(serving: Variant | None, counts: Mapping[str, int], wanted: Variant) -> int:
+    """The instances of the smallest production variant after such an update; 0 of a serverless
+    one."""
+    kept = counts if _keeps(serving, counts, wanted) else {}
+    own = ((one["VariantName"], one.get("InitialInstanceCount", 0)) for one in _all(wanted))
+    return min(kept.get(name, count) for name, count in own)
+
+
+def _keeps(serving: Variant | None, counts: Mapping[str, int], wanted: Variant) -> bool:
     asked = retention(serving, wanted, counts)
     others = [one["VariantPropertyType"] for one in asked.get(EXCLUDED, [])]
-    return running(wanted, counts) if asked and COUNT not in others else configured(wanted)
+    return bool(asked) and COUNT not in others
 
 
 def added(fleets: Iterable[Fleet | Containers | Fleets]) -> Fleets:

@@ -28,6 +28,9 @@ class Guardrails:
     notes: tuple[str, ...]
 
 
+UNGUARDED = Guardrails((), blue_green.at_once(), ())  # what serves stays
+
+
 def guardrails(state: CurrentState, watched: Watched) -> Guardrails:
     """For an update to the configuration that is `watched`."""
     names, rollout = state.names, state.names.settings.rollout
@@ -61,12 +64,12 @@ def _notes(names: Names, watched: Watched, named: Sequence[str]) -> Iterator[str
         )
 
 
-def update_notes(plan: Plan, rollout: Rollout, count: int) -> Iterator[str]:
-    """How the update in `plan`, to `count` instances, goes on; nothing where there is none."""
+def update_notes(plan: Plan, rollout: Rollout) -> Iterator[str]:
+    """How the update in `plan` goes on; nothing where there is none."""
     for deployment in _deployments(plan):
         named = blue_green.watched(deployment)
         last = blue_green.last_wait(rollout, bool(named))
-        how = f"The update: {blue_green.step_text(rollout, count)}"
+        how = f"The update: {blue_green.step_text(rollout)}"
         watching = _watching(len(named))
         yield f"{how}; {watching}; the old instances stay {last} s longer."
         if named and 0 < max(last, rollout.step_seconds) < alarms.FIRES_SECONDS:
@@ -87,8 +90,8 @@ def _deployments(plan: Plan) -> list[Mapping[str, Any]]:
 
 @dataclass(frozen=True)
 class GuardrailChecks:
-    """Of a plan for what is `there`, after which the production `variants` (names) serve, the first
-    on `count` instances."""
+    """Of a plan for what is `there`, after which the production `variants` (names) serve, each on
+    `count` instances at least."""
 
     clients: AwsClients
     there: CurrentState
@@ -107,6 +110,6 @@ class GuardrailChecks:
             blue_green.refuse_other_variants(rollout, self.there.variants, self.variants)
         named = [name for deployment in deployments for name in blue_green.watched(deployment)]
         firing = self.clients.if_allowed(lambda: alarms.firing(self.clients, named), without) or ""
-        notes = (*plan.summary.notes, *update_notes(plan, rollout, self.count))
+        notes = (*plan.summary.notes, *update_notes(plan, rollout))
         blocked = in_alarm(firing) if firing else ""
         return replace(plan, summary=replace(plan.summary, notes=notes, blocked=blocked))

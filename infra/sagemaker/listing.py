@@ -49,9 +49,18 @@ def _endpoints(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
         tags = state.tags_of(clients, found.arn, f"endpoint {found.name}")
         if ENDPOINT_TAG not in tags:
             continue
-        hours = _HOURS * (found.count or 1) if found.state != "Failed" else 0
         one = _tagged(replace(empty, kind="endpoint", name=found.name), tags)
-        yield replace(one, state=found.state, instance_hours=hours)
+        yield replace(one, state=found.state, instance_hours=_hours(found))
+
+
+def _hours(found: state.Endpoint) -> float | None:
+    """Of its instances in a day. One that is not up yet tells no number; an asynchronous one that
+    is up may have none."""
+    if found.serverless:
+        return None
+    if found.state == "Failed":
+        return 0
+    return _HOURS * (sum(found.counts.values()) or int(found.state != "InService"))
 
 
 def _hosting(clients: AwsClients, empty: Listed, operation: str, kind: str) -> Iterator[Listed]:

@@ -7,6 +7,7 @@ models answered counts, and its queue.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from onnxferry.infra.errors import CloudError, NotAllowed
 from onnxferry.infra.request_metrics import RequestMetrics
 from onnxferry.infra.sagemaker import state
 
-_HOUR = timedelta(hours=1)
+_HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
 _QUEUE = timedelta(minutes=5)  # the metric of a queue comes once a minute, some minutes late
 _NAMESPACE = "AWS/SageMaker"
 _TITLE = "last hour"
@@ -36,6 +37,19 @@ def last_hour(clients: AwsClients, endpoint: str, config: str, now: datetime) ->
         return {_TITLE: f"not known: {e}"}
 
 
+def of_variant(
+    clients: AwsClients, endpoint: str, variant: str, since: datetime, now: datetime
+) -> RequestMetrics | None:
+    """Those of a variant since a time, of the last day at most, which is the longest period. None
+    where they may not be read, which the clients' notes say then."""
+    until = now.replace(second=0, microsecond=0)
+    minutes = math.ceil((until - since) / _MINUTE)
+    span = min(max(minutes, 1) * _MINUTE, timedelta(days=1))
+    asked = _Metrics(clients, endpoint, until, span)
+    without = "requests and latency are not known"
+    return clients.if_allowed(lambda: asked.of(variant, queued=False), without)
+
+
 def _titled(asked: _Metrics, config: Mapping[str, Any]) -> Iterator[tuple[str, RequestMetrics]]:
     kinds = ("ProductionVariants", "ShadowProductionVariants")
     names = [variant["VariantName"] for kind in kinds for variant in config.get(kind, ())]
@@ -47,14 +61,15 @@ def _titled(asked: _Metrics, config: Mapping[str, Any]) -> Iterator[tuple[str, R
 
 @dataclass(frozen=True)
 class _Metrics:
-    """Of `endpoint`, up to `now`."""
+    """Of `endpoint`, of the `span` up to `now`."""
 
     clients: AwsClients
     endpoint: str
     now: datetime
+    span: timedelta = _HOUR
 
     def of(self, variant: str, *, queued: bool) -> RequestMetrics:
-        """Those of a variant in the last hour."""
+        """Those of a variant."""
         waiting = self._waiting() if queued else None
         if queued:
             requests = self._one("ModelLatency", "SampleCount", variant)
@@ -76,9 +91,10 @@ class _Metrics:
         return float(self._point(metric, variant, Statistics=[statistic]).get(statistic, 0))
 
     def _point(
-        self, metric: str, variant: str, span: timedelta = _HOUR, **statistics: Any
+        self, metric: str, variant: str, span: timedelta | None = None, **statistics: Any
     ) -> Mapping[str, Any]:
         """The only data point of `span`; empty where nothing was counted."""
+        span = span or self.span
         values = {"EndpointName": self.endpoint, **({"VariantName": variant} if variant else {})}
         dimensions = [{"Name": name, "Value": value} for name, value in values.items()]
         times = {"StartTime": self.now - span, "EndTime": self.now}

@@ -12,13 +12,14 @@ from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
-from onnxferry.infra.sagemaker import alarms, rollout
+from onnxferry.infra.sagemaker import alarms, capture, rollout, shadow
 from onnxferry.infra.sagemaker.desired import DesiredState, Upload
 from onnxferry.infra.sagemaker.fleet import Variant
-from onnxferry.infra.sagemaker.guardrails import guardrails
+from onnxferry.infra.sagemaker.guardrails import UNGUARDED, Guardrails, guardrails
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.packages import Packages
 from onnxferry.infra.sagemaker.rollout import KEPT, Goal
+from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.state import CurrentState, Prerequisites
 from onnxferry.infra.sagemaker.tagging import changed_tags
 from onnxferry.system.exits import program
@@ -30,14 +31,19 @@ _CONFIG = "endpoint configuration"
 
 
 def deploy(
-    state: CurrentState, desired: DesiredState, found: Prerequisites, used: Collection[str] = ()
+    state: CurrentState,
+    desired: DesiredState,
+    found: Prerequisites,
+    used: Collection[str] = (),
+    beside: ShadowTest | None = None,
 ) -> Plan:
-    """Steps that end with the bundle of `desired` serving. Of what nothing here needs any more,
-    what is `used` by others stays."""
+    """Steps that end with the bundle of `desired` serving, or as a shadow `beside` what serves. Of
+    what nothing here needs any more, what is `used` by others stays."""
     names, package = state.names, desired.package
     model, config = desired.model["ModelName"], desired.config["EndpointConfigName"]
-    guard = guardrails(state, desired.watched)
-    serving = rollout.serving(state, Goal(config, package.url, desired.variant, guard.deployment))
+    guard = UNGUARDED if beside else guardrails(state, desired.watched)
+    goal = goal_of(desired, beside, guard)
+    serving, stays = rollout.serving(state, goal), kept(state, config, beside)
     foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
     steps = (
         *foundation,
@@ -45,24 +51,46 @@ def deploy(
         role(names, desired.role, found),
         hosted("model", model, desired.model, model in state.models),
         hosted(_CONFIG, config, desired.config, config in state.configs),
+        *_shadowed(state, beside),
         *guard.steps,
         *serving,
-        *changed_tags(state, model, config),
-        *delete_unused(state, config, found.packages, used),
+        *changed_tags(state, model, config, goal.config),
+        *delete_unused(state, stays, found.packages, used),
     )
-    fleets = rollout.peak(state, desired.variant, serving)
+    fleets = rollout.peak(state, goal.variant, serving)
+    will = rollout.will_run(state, goal.variant)
     summary = Summary(
         names.place,
-        desired.version,
+        state.version if beside else desired.version,
         state.replaced,
-        str(rollout.will_run(state, desired.variant)),
+        str(will),
         rollout.minutes(names, serving),
         peak=str(fleets),
-        notes=(*rollout.notes(state, desired.variant), *guard.notes),
+        notes=(
+            *rollout.notes(state, goal.variant),
+            *guard.notes,
+            *shadow.notes(state, desired, beside),
+            *capture.notes(names),
+        ),
         region=names.region,
-        count=rollout.will_run(state, desired.variant).count,
+        count=will.count,
     )
     return Plan(TARGET, "deploy", names.endpoint, steps, summary, len(foundation))
+
+
+def goal_of(
+    desired: DesiredState, beside: ShadowTest | None, guard: Guardrails = UNGUARDED
+) -> Goal:
+    """What is to serve: what is desired, or what serves now with that as its shadow."""
+    config, url = desired.config["EndpointConfigName"], desired.package.url
+    return beside.goal if beside else Goal(config, url, desired.variant, guard.deployment)
+
+
+def _shadowed(state: CurrentState, beside: ShadowTest | None) -> tuple[Step, ...]:
+    """The configuration that has the shadow."""
+    if beside is None:
+        return ()
+    return (hosted(_CONFIG, beside.name, beside.config, beside.name in state.configs),)
 
 
 def to_go_back_to(state: CurrentState) -> str:
@@ -104,7 +132,8 @@ def role(names: Names, wanted: Mapping[str, Any] | None, found: Prerequisites) -
     if wanted is None:
         return Step(Action.REUSE, "role", names.role_arn)
     there = "absent" if found.policies is None else "other"
-    if wanted["policy"]["PolicyName"] in (found.policies or ()):
+    bound = wanted["create"].get("PermissionsBoundary") in (None, found.boundary)
+    if wanted["policy"]["PolicyName"] in (found.policies or ()) and bound:
         there = "same"
     return made(there, "role", names.role, "make_role", wanted)
 
@@ -122,32 +151,35 @@ def made(there: str, resource: str, name: str, operation: str, request: Mapping[
     return Step(action, resource, name, operation, request)
 
 
-def unused(state: CurrentState, config: str) -> tuple[set[str], set[str]]:
-    """Configurations and models of neither what is to serve nor the version before it."""
-    kept = _kept(state, config)
-    packages = set(map(state.names.package_of, kept))
+def unused(state: CurrentState, stays: Collection[str]) -> tuple[set[str], set[str]]:
+    """Configurations other than those that stay, and models of none of them."""
+    packages = set(map(state.names.package_of, stays))
     models = {m for m in state.models if state.names.package_of(m) not in packages}
-    return {c for c in state.configs if c not in kept}, models
+    return {c for c in state.configs if c not in stays}, models
 
 
 def _has_alarms(state: CurrentState) -> bool:
     return state.names.settings.rollout.alarms
 
 
-def _kept(state: CurrentState, config: str) -> set[str]:
+def kept(state: CurrentState, config: str, beside: ShadowTest | None = None) -> set[str]:
+    """The configuration that is to serve and the one before it; all that have served, and that with
+    the shadow, where it is to be `beside` what serves."""
     history = state.main.history if state.main else ()
+    if beside:
+        return {config, beside.name, *history}
     return {config, *[c for c in history if c != config][: KEPT - 1]}
 
 
 def delete_unused(
-    state: CurrentState, config: str, packages: Packages, used: Collection[str]
+    state: CurrentState, stays: Collection[str], packages: Packages, used: Collection[str]
 ) -> Iterator[Step]:
     """Delete what is neither needed nor used by anything else."""
-    configs, models = (sorted(names - set(used)) for names in unused(state, config))
-    yield from deleted_alarms(state, _kept(state, config) if _has_alarms(state) else ())
+    configs, models = (sorted(names - set(used)) for names in unused(state, stays))
+    yield from deleted_alarms(state, stays if _has_alarms(state) else ())
     yield from deleted_hosting(configs, models)
-    kept = {*_kept(state, config), *used, *state.foreign, *set(state.models) - set(models)}
-    yield from deleted_packages(packages, set(map(state.names.package_of, kept)))
+    needed = {*stays, *used, *state.foreign, *set(state.models) - set(models)}
+    yield from deleted_packages(packages, set(map(state.names.package_of, needed)))
 
 
 def deleted_alarms(state: CurrentState, kept: Collection[str]) -> Iterator[Step]:

@@ -3,14 +3,15 @@ may be done twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound, Refused
 from onnxferry.infra.plan import Step
-from onnxferry.infra.sagemaker import packages, state, storage
+from onnxferry.infra.sagemaker import execution_role, packages, state, storage
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.object_deletion import ObjectDeletion
@@ -49,14 +50,25 @@ class PrerequisiteOperations:
         try:
             self.clients.call("iam", "create_role", where, **step.parameters["create"])
         except NameTaken:
-            if not state.has_role(self.clients, self.names):  # raises if it is not ours
+            made = execution_role.described_role(
+                self.clients, self.names
+            )  # raises if it is not ours
+            if made is None:
                 raise
+            self._bound(where, step.parameters["create"], execution_role.boundary_of(made))
 
         def unknown() -> str | None:
             put = self.clients.call_if_there("iam", "put_role_policy", where, **policy)
             return "not known to all of IAM yet" if put is None else None
 
         self._wait(where, unknown, limit=IAM_SECONDS)
+
+    def _bound(self, where: str, role: Mapping[str, Any], boundary: str) -> None:
+        """Bound a role that is there. A boundary that is no longer asked for stays: it may be
+        somebody's rule."""
+        named = {key: role.get(key) for key in ("RoleName", "PermissionsBoundary")}
+        if named["PermissionsBoundary"] not in (None, boundary):
+            self.clients.call("iam", "put_role_permissions_boundary", where, **named)
 
     def delete_package(self, step: Step) -> None:
         """Delete what is still ours of a package, unless it serves now. Uploads go first: the mark
@@ -88,7 +100,7 @@ class PrerequisiteOperations:
         self.delete_policies(step)
         where = f"role {step.name}"
         try:
-            if state.has_role(self.clients, self.names):
+            if execution_role.has_role(self.clients, self.names):
                 self.clients.call_if_there("iam", "delete_role", where, RoleName=step.name)
         except Refused as e:
             if "DeleteConflict" not in str(e):
@@ -97,7 +109,7 @@ class PrerequisiteOperations:
 
     def delete_policies(self, step: Step) -> None:
         """Delete the policies that we gave the role."""
-        if state.has_role(self.clients, self.names):
+        if execution_role.has_role(self.clients, self.names):
             for policy in step.parameters["policies"]:
                 named = {"RoleName": step.name, "PolicyName": policy}
                 where = f"role {step.name}"

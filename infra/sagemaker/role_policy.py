@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from onnxferry.infra.sagemaker import async_inference
+from onnxferry.infra.sagemaker.capture import write_place
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
+from onnxferry.infra.sagemaker.private_rights import private_rights
 from onnxferry.infra.target_tables.sagemaker import Serverless
 
 
@@ -21,7 +23,9 @@ def execution_role(names: Names) -> dict[str, Any]:
         "Action": "sts:AssumeRole",
         "Condition": {"ArnLike": {"aws:SourceArn": names.arn("sagemaker", "*")}},
     }
+    boundary = names.settings.permissions_boundary
     return {
+        **({"PermissionsBoundary": boundary} if boundary else {}),
         "RoleName": names.role,
         "AssumeRolePolicyDocument": _document(trust),
         "Description": f"onnxferry: SageMaker serves {names.endpoint} with it",
@@ -54,9 +58,17 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
         *([use_of_key(names, key)] if key else []),
         *(allow(_one_or_all(at), *what) for at, *what in async_inference.rights(names)),
         *_alarms(names),
+        *_capture(names),
+        *private_rights(names),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
+
+
+def _capture(names: Names) -> list[dict[str, Any]]:
+    """To put captured requests and answers where they are kept."""
+    place = write_place(names)
+    return [allow(place, "s3", "PutObject")] if place else []
 
 
 def _alarms(names: Names) -> Iterator[dict[str, Any]]:

@@ -23,8 +23,10 @@ from onnxferry.infra.sagemaker.fleet import (
     Variants,
     added,
     configured,
+    fewest,
     retention,
     running,
+    shadows_of,
     updated,
 )
 from onnxferry.infra.sagemaker.names import DEPLOYED_TAG, HISTORY_TAG, VERSION_TAG, Names, tags
@@ -38,12 +40,15 @@ Steps = tuple[Step, ...]
 @dataclass(frozen=True)
 class Goal:
     """The configuration that is to serve, its package (s3://...) and its production variants;
-    `deployment` is the DeploymentConfig of the update to it, empty where SageMaker takes none."""
+    `deployment` is the DeploymentConfig of the update to it, empty where SageMaker takes none. A
+    `candidate` is what proves itself first, where the goal has it as a shadow only, and is not
+    recorded as what serves."""
 
     config: str
     url: str
     variant: Variant
     deployment: Mapping[str, Any] = field(default_factory=at_once)
+    candidate: Goal | None = None
 
 
 def serving(state: CurrentState, goal: Goal) -> Steps:
@@ -55,8 +60,9 @@ def serving(state: CurrentState, goal: Goal) -> Steps:
     elif _on_its_way(main, config) or (main.state in BROKEN and not main.history):
         up = (*moved(state, goal), *delete_candidate(state))
     else:
-        up = (*_stable(main), *_candidate(state, goal), *_pointed(state, main, goal))
-    return *up, *proved(state, config)
+        first = _candidate(state, goal.candidate or goal)
+        up = (*_stable(main), *first, *_pointed(state, main, goal))
+    return *up, *(() if goal.candidate else proved(state, config))
 
 
 def moved(state: CurrentState, goal: Goal) -> Steps:
@@ -207,7 +213,7 @@ def peak(state: CurrentState, wanted: Variant, steps: Iterable[Step]) -> Fleets:
     if not begun:
         return Fleets()
     fleets = [will_run(state, wanted)]
-    if state.names.candidate in begun:
+    if state.names.candidate in begun and not shadows_of(wanted):  # a shadow is no more than that
         fleets.append(configured(wanted))
     counts = _counts(state)
     now = running(state.variant, counts) if state.variant and counts else Fleets()
@@ -224,6 +230,11 @@ def _counts(state: CurrentState) -> Mapping[str, int]:
 def will_run(state: CurrentState, wanted: Variant) -> Fleets:
     """What serves in the end, with the production variants `wanted`."""
     return updated(state.variant, _counts(state), wanted)
+
+
+def fewest_of(state: CurrentState, wanted: Variant) -> int:
+    """The instances of the smallest variant that serves in the end."""
+    return fewest(state.variant, _counts(state), wanted)
 
 
 def minutes(names: Names, serving: Steps) -> tuple[int, int]:

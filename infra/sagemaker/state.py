@@ -8,10 +8,10 @@ from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound
-from onnxferry.infra.sagemaker import alarms, storage
+from onnxferry.infra.sagemaker import alarms, execution_role, storage
 from onnxferry.infra.sagemaker.alarms import AlarmState
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.fleet import COUNT, Variants, variants_of
+from onnxferry.infra.sagemaker.fleet import COUNT, Variant, Variants, variants_of
 from onnxferry.infra.sagemaker.names import (
     ENDPOINT_TAG,
     HISTORY_TAG,
@@ -22,7 +22,6 @@ from onnxferry.infra.sagemaker.names import (
     values_of,
 )
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
-from onnxferry.infra.sagemaker.role_policy import is_our_policy
 
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
@@ -31,7 +30,7 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 @dataclass(frozen=True)
 class Endpoint:
     """`config` serves, or is being created, on `count` instances, `counts` of each variant;
-    `pending` is on its way, "" if none."""
+    shadows' too; `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -45,6 +44,7 @@ class Endpoint:
     deployment: Mapping[str, Any] = field(default_factory=dict)  # the last DeploymentConfig
     tags: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    serverless: bool = False
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -79,6 +79,12 @@ class CurrentState:
     foreign: tuple[str, ...] = ()
     variant: Variants | None = None
     alarms: Mapping[str, AlarmState] = field(default_factory=dict)
+    captured: str = ""  # where data capture puts requests and answers (s3://...)
+
+    @property
+    def shadow(self) -> Variant | None:
+        """The variant that gets a copy of the requests."""
+        return next(iter(self.variant.shadows), None) if self.variant else None
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -115,20 +121,23 @@ class CurrentState:
     @property
     def unfinished(self) -> str:
         """The configuration that an interrupted roll-back was going to, "" if none. The history is
-        written last, and does not name it first yet."""
+        written last, and does not name it first yet, but where a shadow was taken away."""
         main = self.main
-        return main.coming if main and main.coming in main.history[1:] else ""
+        going = main and (main.coming in main.history[1:] or main.pending in main.history)
+        return main.coming if main and going else ""
 
 
 @dataclass(frozen=True)
 class Prerequisites:
     """`bucket` is "absent", "half-made" or "ready", `package` "absent", "same" or "other";
-    `policies` are those of the role that we make, None without role."""
+    `policies` are those of the role that we make, None without role; `boundary` is the ARN of what
+    bounds it, "" if nothing does."""
 
     bucket: str
     package: str
     policies: tuple[str, ...] | None
     packages: Packages
+    boundary: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,26 +162,35 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     found = described_config(clients, main.config) if main else None
     variant = variants_of(found) if found else None
     hosted = (_ours(configs), _ours(models), foreign, variant)
-    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names))
+    captured = (found or {}).get("DataCaptureConfig", {}).get("DestinationS3Uri", "")
+    return CurrentState(names, main, candidate, *hosted, alarms.read(clients, names), captured)
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
     """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
-    policies = _policies(clients, names, desired)
+    policies, boundary = _role(clients, names, desired)
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
-        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.folder))
+        none = Packages(names.bucket, names.folder)
+        return Prerequisites(bucket, "absent", policies, none, boundary)
     found = packages(clients, names, names.bucket, names.folder)
     stored = storage.stored(clients, names, desired.package)
-    return Prerequisites(bucket, stored, policies, found)
+    return Prerequisites(bucket, stored, policies, found, boundary)
 
 
-def _policies(clients: AwsClients, names: Names, desired: DesiredState) -> tuple[str, ...] | None:
-    """Those of the role that we make. A template's role is what that says."""
-    found = role_tags(clients, names) if desired.role else None
-    if desired.role and found and TEMPLATE_TAG in found:
-        return (desired.role["policy"]["PolicyName"],)
-    return None if found is None else role_policies(clients, names)[0]
+def _role(
+    clients: AwsClients, names: Names, desired: DesiredState
+) -> tuple[tuple[str, ...] | None, str]:
+    """The policies of the role that we make, None where there is no such role, and its boundary. A
+    template's role is what that says."""
+    found = execution_role.described_role(clients, names) if desired.role else None
+    if desired.role is None or found is None:
+        return None, ""
+    if TEMPLATE_TAG in values_of(found.get("Tags", [])):
+        bound = desired.role["create"].get("PermissionsBoundary", "")
+        return (desired.role["policy"]["PolicyName"],), bound
+    found_policies = execution_role.role_policies(clients, names)[0]
+    return found_policies, execution_role.boundary_of(found)
 
 
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
@@ -181,8 +199,8 @@ def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
     own = {(names.bucket, folder) for folder in (names.folder, *names.package_folders)}
     places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
     found = [packages(clients, names, *place) for place in sorted(own.union(filter(None, places)))]
-    role = None if names.settings.role else role_tags(clients, names)
-    template = (role or {}).get(TEMPLATE_TAG, "")
+    role = None if names.settings.role else execution_role.described_role(clients, names)
+    template = values_of((role or {}).get("Tags", [])).get(TEMPLATE_TAG, "")
     made = role is not None and not template
     main = state.main.tags.get(TEMPLATE_TAG, "") if state.main else ""
     logs, unmarked = _log_groups(clients, names), storage.unmarked(clients, names)
@@ -199,10 +217,17 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     pending, since = coming.get("EndpointConfigName", ""), coming.get("StartTime")
     last = found.get("LastDeploymentConfig", {})
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    variants = found.get("ProductionVariants", [])
-    counts = {one["VariantName"]: one.get(COUNT, 0) for one in variants}
+    counts = _counts(found, "ProductionVariants")
     told = (reason, sum(counts.values()), _stage(coming), since, last)
-    return Endpoint(name, arn, state, config, pending, *told, counts=counts)
+    counts |= _counts(found, "ShadowProductionVariants")
+    variants = found.get("ProductionVariants", [])
+    serverless = any("CurrentServerlessConfig" in variant for variant in variants)
+    facts: dict[str, Any] = {"counts": counts, "serverless": serverless}
+    return Endpoint(name, arn, state, config, pending, *told, **facts)
+
+
+def _counts(found: Mapping[str, Any], kind: str) -> dict[str, int]:
+    return {one["VariantName"]: one.get(COUNT, 0) for one in found.get(kind, [])}
 
 
 def _stage(coming: Mapping[str, Any]) -> str:
@@ -223,41 +248,6 @@ def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
     variant = variants_of(clients.call(*describe, EndpointConfigName=config))
     return _url_of_model(clients, variant["ModelName"]), variant
-
-
-def has_role(clients: AwsClients, names: Names) -> bool:
-    """Whether the role that we make is there. Raises NameTaken when it is not ours."""
-    return role_tags(clients, names) is not None
-
-
-def role_tags(clients: AwsClients, names: Names) -> Mapping[str, str] | None:
-    """The tags of the role that we make; None where it is not there. Raises NameTaken when it is
-    not ours."""
-    role = names.role
-    found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
-    tags = values_of(found["Role"].get("Tags", [])) if found else {}
-    if found and tags.get(ENDPOINT_TAG) != names.made:
-        raise NameTaken(
-            f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
-            " role to use, or choose another endpoint name with --name"
-        )
-    return tags if found else None
-
-
-def role_policies(clients: AwsClients, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the policies that we gave the role that we make, which must be there, and of those
-    that others did."""
-    role, where = {"RoleName": names.role}, f"role {names.role}"
-    inline = clients.pages("iam", "list_role_policies", "PolicyNames", where, **role)
-    attached = clients.if_allowed(
-        lambda: clients.pages(
-            "iam", "list_attached_role_policies", "AttachedPolicies", where, **role
-        ),
-        f"whether a policy is attached to {where}, so that it cannot be deleted, is not known",
-    )
-    ours = sorted(name for name in inline if is_our_policy(name))
-    others = {*inline, *(policy["PolicyName"] for policy in attached or ())} - {*ours}
-    return tuple(ours), tuple(sorted(others))
 
 
 def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:

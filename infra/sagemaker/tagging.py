@@ -14,15 +14,14 @@ from onnxferry.infra.sagemaker.state import BROKEN, CurrentState
 _DIGITS = len(key_digits(""))
 
 
-def changed_tags(state: CurrentState, model: str, config: str) -> Iterator[Step]:
-    """A step for the endpoint, the `model` and the `config` each, where its tags are others."""
+def changed_tags(state: CurrentState, model: str, *configs: str) -> Iterator[Step]:
+    """A step for the endpoint, the `model` and the `configs` each, where its tags are others."""
     main = state.main
     if main and main.state not in {*BROKEN, "Deleting"}:
         yield from _changed(state.names, "endpoint", main.name, main.arn, main.tags)
-    for kind, name, there in (
-        ("model", model, state.models.get(model)),
-        ("endpoint configuration", config, state.configs.get(config)),
-    ):
+    hosting = (("endpoint configuration", one, state.configs) for one in dict.fromkeys(configs))
+    for kind, name, known in (("model", model, state.models), *hosting):
+        there = known.get(name)
         if there:
             yield from _changed(state.names, kind, name, there.arn, there.tags)
 

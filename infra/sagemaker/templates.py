@@ -11,7 +11,7 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NameTaken, Refused
 from onnxferry.infra.plan import Plan
-from onnxferry.infra.sagemaker import state, storage
+from onnxferry.infra.sagemaker import execution_role, state, storage
 from onnxferry.infra.sagemaker.cloudformation import stack
 from onnxferry.infra.sagemaker.desired import DesiredState, desired
 from onnxferry.infra.sagemaker.names import TEMPLATE_TAG, Names, own_template
@@ -118,7 +118,7 @@ class EndpointTemplate:
             is_there = storage.bucket_state(self.clients, names) != "absent"
             values["Bucket"] = names.bucket if is_there else ""
         if not values["Role"] and own.get("Role", "-"):
-            is_there = state.has_role(self.clients, names)
+            is_there = execution_role.has_role(self.clients, names)
             values["Role"] = names.role_arn if is_there else ""
         text = json.dumps(stack(asked).document, separators=(",", ":"), ensure_ascii=False)
         return Deployment(self._stacks.name, text, values)

@@ -19,7 +19,13 @@ Folder = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,6
 VariantName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
 ]
+Subnet = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
+SecurityGroup = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]{8,17}$")]
 Topic = Annotated[str, StringConstraints(pattern=r"^arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w.-]+$")]
+
+
+# with a d after the generation (m5d, c6gd, g4dn, r5dn), and families that have none without
+_OWN_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g[56]e?|i\d\w*|p5\w*|trn\w+)\.")
 
 
 class _Instances(Table):
@@ -138,9 +144,9 @@ class Rollout(Table):
 class Network(Table):
     """What the containers reach, and by which way."""
 
-    subnets: tuple[str, ...] = ()
+    subnets: tuple[Subnet, ...] = Field((), max_length=16)
     """Subnets (subnet-...) of your VPC that the containers' connections go through."""
-    security_groups: tuple[str, ...] = ()
+    security_groups: tuple[SecurityGroup, ...] = Field((), max_length=5)
     """Security groups (sg-...) of those connections."""
     isolation: bool = True
     """Let the containers connect to nothing at all: a package needs nothing. No effect where mode =
@@ -150,6 +156,9 @@ class Network(Table):
     def _fit(self) -> Network:
         if bool(self.subnets) != bool(self.security_groups):
             raise variables.problem("subnets and security_groups go together")
+        if len(self.subnets) == 1:
+            said = "AWS asks for two, in different availability zones, for a single instance too"
+            raise variables.problem(f"subnets has one subnet: {said}")
         return self
 
 
@@ -211,11 +220,31 @@ class SageMaker(PricedTable):
         if self.role and self.permissions_boundary:
             yield "permissions_boundary is of the role that is created, and role gives another"
         serving, scaling = self.serving, self.scaling
+        if self.kms_key:
+            yield from _problems_key(serving)
         if scaling:
             yield from _problems_scaled(scaling, serving)
         yield from self._problems_alarms()
         if isinstance(serving, Serverless):
             yield from self._problems_serverless(serving)
+        else:
+            yield from self._problems_captured(serving)
+
+    def _problems_captured(self, serving: RealTime | Async) -> Any:
+        if isinstance(serving, Async):
+            if self.capture:
+                already = "it keeps requests and answers in S3 anyway"
+                yield f'serving.mode = "async" has no data capture ({already}): leave capture out'
+            if self.rollout.shadow:
+                yield 'serving.mode = "async" has no shadow: leave rollout.shadow out'
+            return
+        if self.rollout.shadow and serving.variants:
+            yield "a shadow is beside one production variant: leave serving.variants out"
+        if self.rollout.shadow and not self.capture:
+            yield (
+                "rollout.shadow compares captured answers: add a table [sagemaker.capture] (it may"
+                " be empty; requests and answers are then kept in S3)"
+            )
 
     def _problems_alarms(self) -> Any:
         variants = 1 + len(getattr(self.serving, "variants", ()))
@@ -241,6 +270,14 @@ class SageMaker(PricedTable):
             yield f'{without} steps: leave rollout.traffic = "{self.rollout.traffic}" out'
         if self.scaling and not serving.provisioned_concurrency:
             yield "scaling scales provisioned concurrency: set serving.provisioned_concurrency"
+
+
+def _problems_key(serving: RealTime | Serverless | Async) -> Any:
+    """Instances with disks of their own, which their hardware encrypts, take no key."""
+    for fleet in (serving, *getattr(serving, "variants", {}).values()):
+        kind = getattr(fleet, "instance_type", "")
+        if _OWN_DISKS.match(kind):
+            yield f"{kind} has disks of its own, for which AWS takes no key: leave kms_key out"
 
 
 def _problems_scaled(scaling: Scaling, serving: RealTime | Serverless | Async) -> Any:

@@ -189,3 +189,26 @@ def test_an_id_of_azure_is_asked_for_by_an_example(given: str) -> None:
     assert f"functions.subnet (--set functions.subnet): {like}/virtualNetworks/.../subnets/..." in (
         str(caught.value)
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("rollout = {shadow = 20}", "add a table [sagemaker.capture]"),
+        (
+            "rollout = {shadow = 20}\ncapture = {}\nserving = {variants = {b = {}}}",
+            "leave serving.variants out",
+        ),
+        ('rollout = {shadow = 20}\nserving = {mode = "async"}', "has no shadow"),
+        ('capture = {}\nserving = {mode = "async"}', "has no data capture"),
+        ('capture = {}\nserving = {mode = "serverless"}', "no data capture"),
+    ],
+)
+def test_a_shadow_and_captured_data_are_refused_where_there_are_none(
+    tmp_path: Path, settings: str, says: str
+) -> None:
+    path = tmp_path / "deploy.toml"
+    path.write_text(f"[sagemaker]\n{settings}\n", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load("sagemaker", path)
+    assert says in str(caught.value)

@@ -19,6 +19,7 @@ from onnxferry.system.errors import UsageError
 
 GUID = "00000000-0000-0000-0000-000000000001"
 GROUP = f"/subscriptions/{GUID}/resourceGroups/g/providers"
+SUBNETS, GROUPS = ("subnet-0a1b2c3d", "subnet-0a1b2c3e"), ("sg-0a1b2c3d",)
 TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "region": "eu-west-1",
     "role": "arn:aws:iam::123456789012:role/serving",
@@ -34,7 +35,10 @@ TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "identity": f"{GROUP}/Microsoft.ManagedIdentity/userAssignedIdentities/i",
     "auth": "anonymous",
     "permissions_boundary": "arn:aws:iam::123456789012:policy/bound",
+    "subnets": SUBNETS,
+    "security_groups": GROUPS,
     "output": "s3://bucket/answers/",
+    "inputs": {"sagemaker": ("s3://bucket/requests/",), "model": "abc4"},
     "success_topic": "arn:aws:sns:eu-west-1:123456789012:done",
     "error_topic": "arn:aws:sns:eu-west-1:123456789012:failed",
     "variants": {"large": {"instance_type": "ml.m5.xlarge", "weight": 0.5}},
@@ -47,8 +51,8 @@ WITH: dict[str, dict[str, Any]] = {  # what a key is nothing without
     "entra_audiences": {"auth": "entra", "entra_client_id": GUID},
     "url_hosts": {"allow_urls": True},
     **{key: {"max": 9} for key in SCALING},
-    "subnets": {"security_groups": ("sg-1",)},
-    "security_groups": {"subnets": ("subnet-1",)},
+    "subnets": {"security_groups": GROUPS},
+    "security_groups": {"subnets": SUBNETS},
 }
 MANY = {"object": {"TEAM": "ml", "COST_CENTER": "a b"}, "array": ("a.example", "b.example")}
 NEEDED = {

@@ -74,6 +74,24 @@ def _version(folder: Path, word: str) -> Path:
     return tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=golden))
 
 
+MODES = {  # as --set has them
+    "variants": ('serving.variants={"second": {"instance_type": "ml.m5.large"}}',),
+    "serverless": ("serving.mode=serverless", "serving.max_concurrency=2"),
+    "async": ("serving.mode=async",),
+}
+
+
+def in_mode(mode: str, command: Command) -> Command:
+    """`command` where SageMaker serves so."""
+    given = [word for setting in MODES[mode] for word in ("--set", setting)]
+
+    def run(action: str, *words: str) -> Said:
+        queued = ("--async",) if (mode, action) == ("async", "invoke") else ()
+        return command(action, *words, *given, *queued)
+
+    return run
+
+
 def live_flow(command: Command, folder: Path) -> None:
     """The whole way with `command("deploy", ...)`, which knows target, name and settings; deletes
     at its end."""

@@ -3,7 +3,7 @@ MLflow's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,12 +20,13 @@ from onnxferry.infra.mlflow.endpoints.sagemaker_state import read, read_prerequi
 from onnxferry.infra.mlflow.endpoints.specs import mlflow_request_for
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.plan_text import Report
-from onnxferry.infra.sagemaker import plan, state, storage
+from onnxferry.infra.sagemaker import given_role, plan, state, storage
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.target_tables import SageMaker
+from onnxferry.infra.target_tables.sagemaker import RealTime
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
@@ -41,7 +42,30 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> MlflowSa
             'mlflow.deploy_to = "sagemaker" needs sagemaker.image, the URI of an image of MLflow\'s'
             " in a registry of yours: `mlflow sagemaker build-and-push-container` makes it"
         )
+    if without := list(_without(settings)):
+        raise UsageError(
+            f'mlflow.deploy_to = "sagemaker": mlflow.deployments has nothing for'
+            f" {', '.join(without)}; leave that out, or deploy with --target sagemaker"
+        )
     return MlflowSageMaker(AwsClients(settings.profile, settings.region), settings, name, clock)
+
+
+def _without(settings: SageMaker) -> Iterator[str]:
+    """The keys of [sagemaker] that are set, and that would silently not be heeded."""
+    serving = settings.serving
+    if not isinstance(serving, RealTime):
+        yield f'sagemaker.serving.mode = "{serving.mode}"'
+    elif serving.variants:
+        yield "sagemaker.serving.variants"
+    given = {
+        "sagemaker.network.subnets": settings.network.subnets,
+        "sagemaker.kms_key": settings.kms_key,
+        "sagemaker.scaling": settings.scaling,
+        "sagemaker.capture": settings.capture,
+        "sagemaker.rollout.shadow": settings.rollout.shadow,
+        "sagemaker.rollout.traffic": settings.rollout.traffic != "all_at_once",
+    }
+    yield from (key for key, value in given.items() if value)
 
 
 @dataclass(frozen=True)
@@ -63,10 +87,12 @@ class MlflowSageMaker(SageMakerCloud):
         wanted, there = desired_model(self.names, bundle, key), self._read()
         to = sagemaker_plan.goal(there, wanted)
         found = read_prerequisites(self.clients, wanted, wanted.manifest(to.config))
+        given_role.check(self.clients, self.settings.role)
         checks = Checks(self.clients, there)
-        used = checks.used(*plan.unused(there, to.config))
+        used = checks.used(*plan.unused(there, plan.kept(there, to.config)))
         planned = sagemaker_plan.deploy(there, wanted, found, used)
-        return self._noted(checks.checked(planned, to.variant))
+        checked = checks.checked(planned, to.variant)
+        return self._noted(checks.guarded(checked, to.variant, wanted.watched(to.config)))
 
     def listed(self) -> Sequence[Listed]:
         """What is MLflow's of all that onnxferry made."""

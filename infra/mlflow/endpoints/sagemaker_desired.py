@@ -12,6 +12,7 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.mlflow.endpoints.sagemaker_names import MlflowNames, suffix
 from onnxferry.infra.mlflow.endpoints.specs import manifest_of
 from onnxferry.infra.sagemaker import desired
+from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import values_of
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
@@ -25,7 +26,8 @@ _VARIANT = "AllTraffic"
 @dataclass(frozen=True)
 class DesiredModel:
     """One MLflow model at one endpoint. `files` are the sha256 of the package's, `suffix` ends the
-    names; `settings` are those of mlflow.deployments, `role` is None where one is given."""
+    names; `settings` are those of mlflow.deployments, `role` is None where one is given, `p95_ms`
+    where the package was not rehearsed."""
 
     names: MlflowNames
     package: Path
@@ -36,6 +38,11 @@ class DesiredModel:
     settings: Mapping[str, Any]
     bucket: Mapping[str, Any]
     role: Mapping[str, Any] | None
+    p95_ms: float | None = None
+
+    def watched(self, config: str) -> Watched:
+        """What alarms are to watch."""
+        return Watched(config, (self.variant(config),), self.p95_ms)
 
     def config(self, endpoint: str) -> str:
         """The name of the configuration that is made with `endpoint`."""
@@ -108,5 +115,6 @@ def desired_model(names: MlflowNames, bundle: Bundle, key: str = "") -> DesiredM
         suffix=suffix(bundle.version, settings),
         settings={**settings, "tags": tags},
         bucket=desired.bucket(names),
+        p95_ms=desired.rehearsed_p95(package),
         role=None if given.role else made,
     )

@@ -15,6 +15,7 @@ from typing import Any
 from onnxferry.infra.mlflow.endpoints.sagemaker_desired import DesiredModel
 from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.infra.sagemaker import plan, rollout
+from onnxferry.infra.sagemaker.guardrails import guardrails
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG
 from onnxferry.infra.sagemaker.rollout import Goal, Steps
 from onnxferry.infra.sagemaker.state import CurrentState, Prerequisites
@@ -39,6 +40,8 @@ def deploy(
 ) -> Plan:
     """Steps that end with the model of `desired` serving, proved; `used` names what others use."""
     names, to = state.names, goal(state, desired)
+    guard = guardrails(state, desired.watched(to.config))
+    to = replace(to, deployment=guard.deployment)
     serving = rollout.serving(state, to)
     model = desired.model(to.config)
     foundation = (plan.made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
@@ -46,11 +49,14 @@ def deploy(
         *foundation,
         plan.role(names, desired.role, found),
         *_manifest(desired, found, to),
+        *guard.steps,
         *(_again if desired.there(state) else _by_mlflow)(state, serving, desired, to),
         *changed_tags(state, model, to.config),
-        *plan.delete_unused(state, to.config, found.packages, used),
+        *plan.delete_unused(state, plan.kept(state, to.config), found.packages, used),
     )
-    return Plan(plan.TARGET, "deploy", names.endpoint, steps, _summary(state, to, serving), 1)
+    summary = _summary(state, to, serving)
+    summary = replace(summary, notes=(*summary.notes, *guard.notes))
+    return Plan(plan.TARGET, "deploy", names.endpoint, steps, summary, 1)
 
 
 def _goal(desired: DesiredModel, config: str) -> Goal:

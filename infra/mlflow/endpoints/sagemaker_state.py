@@ -9,7 +9,7 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.mlflow.endpoints.sagemaker_desired import DesiredModel
 from onnxferry.infra.mlflow.endpoints.sagemaker_names import APP_TAG
-from onnxferry.infra.sagemaker import state, storage
+from onnxferry.infra.sagemaker import execution_role, state, storage
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, Names
 from onnxferry.infra.sagemaker.packages import Package, Packages, packages
@@ -51,14 +51,15 @@ def read_prerequisites(
     """What is there of what the model stands on; as its package, the state of its `manifest`.
     Raises NameTaken or NotFound."""
     names = desired.names
-    made = desired.role and state.has_role(clients, names)
-    policies = state.role_policies(clients, names)[0] if made else None
+    made = execution_role.described_role(clients, names) if desired.role else None
+    policies = execution_role.role_policies(clients, names)[0] if made else None
+    boundary = execution_role.boundary_of(made) if made else ""
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
-        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, ""))
+        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, ""), boundary)
     stored = storage.golden_stored(clients, names, manifest)
     found = tuple(_packages(clients, names))
-    return Prerequisites(bucket, stored, policies, Packages(names.bucket, "", found))
+    return Prerequisites(bucket, stored, policies, Packages(names.bucket, "", found), boundary)
 
 
 def _packages(clients: AwsClients, names: Names) -> Iterator[Package]:

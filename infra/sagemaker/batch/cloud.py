@@ -11,8 +11,8 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.jobs import BatchRequest, DataFile, Dataset, JobStatus
-from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.sagemaker import state, storage
+from onnxferry.infra.plan import Plan
+from onnxferry.infra.sagemaker import execution_role, state, storage
 from onnxferry.infra.sagemaker.batch import jobs, places, plan, quota, rights
 from onnxferry.infra.sagemaker.batch.places import Place, Places
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
@@ -69,18 +69,16 @@ class TransformJobs(SageMakerCloud):
             return status
         return replace(status, reason=jobs.failure(self.clients, name, found))
 
-    def finish(self) -> None:
+    def finish(self, asked: BatchRequest) -> None:
         """See BatchJobs: the role's rights."""
-        role = self.names.role
-        if self.settings.role or jobs.running(self.clients, self.names):
+        at, names = self._places(asked), self.names
+        if self.settings.role or not execution_role.has_role(self.clients, names):
             return
-        if not state.has_role(self.clients, self.names):
+        if any(job.place == at.digest for job in jobs.running(self.clients, names)):
             return
-        for policy in state.role_policies(self.clients, self.names)[0]:
-            if rights.is_for_batch(policy):
-                named = {"RoleName": role, "PolicyName": policy}
-                step = Step(Action.DELETE, "role policy", policy, "take_rights", named)
-                self.execute(step, lambda text: None)
+        keys = rights.encryption_keys(self.clients, names, at)
+        step = rights.taken(names, rights.batch_policy(names, at, keys)["PolicyName"])
+        self.execute(step, lambda text: None)
 
     def type_of(self, asked: BatchRequest) -> str:
         """The instances' type: as asked, or that which serves."""

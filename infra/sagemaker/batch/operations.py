@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from onnxferry.infra.errors import NameTaken, NotFound, Refused
 from onnxferry.infra.plan import Step
-from onnxferry.infra.sagemaker import state
+from onnxferry.infra.sagemaker import execution_role
 from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOperations
 
@@ -26,7 +26,7 @@ class BatchOperations(PrerequisiteOperations):
     def take_rights(self, step: Step) -> None:
         """Take a batch's policy back from the role, if that is still ours."""
         role, policy = step.parameters["RoleName"], step.parameters["PolicyName"]
-        if state.has_role(self.clients, self.names):
+        if execution_role.has_role(self.clients, self.names):
             named = {"RoleName": role, "PolicyName": policy}
             self.clients.call_if_there("iam", "delete_role_policy", f"role {role}", **named)
 

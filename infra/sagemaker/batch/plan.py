@@ -19,7 +19,7 @@ from onnxferry.infra.sagemaker.batch.places import Places
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import Fleet
 from onnxferry.infra.sagemaker.names import Names
-from onnxferry.infra.sagemaker.plan import TARGET, deleted, hosted, made, role
+from onnxferry.infra.sagemaker.plan import TARGET, hosted, made, role
 from onnxferry.infra.sagemaker.state import CurrentState, Prerequisites
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
@@ -107,14 +107,20 @@ def _check_answers(names: Names, batch: Batch, version: str) -> None:
 
 
 def _rights(names: Names, batch: Batch, found: Prerequisites) -> Iterator[Step]:
+    """The role's policy for this batch; those of earlier ones, which nobody followed to their end,
+    go, where no job is at work."""
     if names.settings.role:
         return
+    there = found.policies or ()
     policy = rights.batch_policy(names, batch.places, batch.keys)
     name = policy["PolicyName"]
-    if name in (found.policies or ()):
+    for other in there if not batch.busy else ():
+        if rights.is_for_batch(other) and other != name:
+            yield rights.taken(names, other)
+    if name in there:
         yield Step(Action.REUSE, "role policy", name)
         return
-    back = deleted("role policy", name, "take_rights", **policy)
+    back = rights.taken(names, name)
     yield Step(Action.CREATE, "role policy", name, "give_rights", policy, removal=back)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
+from onnxferry.infra.plan import Action, Step
 from onnxferry.infra.sagemaker.batch.jobs import LOG_GROUP
 from onnxferry.infra.sagemaker.batch.places import RECORDS, Place, Places
 from onnxferry.infra.sagemaker.names import Names, digest
@@ -23,6 +24,12 @@ def batch_policy(names: Names, places: Places, keys: tuple[str, str]) -> dict[st
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     name = f"{_PREFIX}{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
+
+
+def taken(names: Names, policy: str) -> Step:
+    """A step that takes a policy back."""
+    named = {"RoleName": names.role, "PolicyName": policy}
+    return Step(Action.DELETE, "role policy", policy, "take_rights", named)
 
 
 def is_for_batch(policy: str) -> bool:

@@ -105,7 +105,8 @@ def rolled_back(plan: Plan, change: Change) -> Plan:
 def deleted(plan: Plan, clients: AwsClients, names: Names) -> Plan:
     """`plan`, a deletion, with our autoscaling deregistered before the endpoint goes, which takes
     others' along; without an endpoint, what is left of ours."""
-    goes = [i for i, step in enumerate(plan.steps) if _of_endpoint(step, names)]
+    of = (i for i, step in enumerate(plan.steps) if _of_endpoint(step, names))
+    goes = [i for i in of if plan.steps[i].action is Action.DELETE]
     if not goes and plan.purpose != "delete":
         return plan
     at = goes[0] if goes else plan.foundation

@@ -75,6 +75,10 @@ class Alarms:
     def names(self) -> list[str]:
         return sorted(self._backend.alarms)
 
+    def said(self, name: str) -> dict[str, Any]:
+        """An alarm, as it is described."""
+        return self._shown(self._backend.alarms[name])
+
     def tags(self, name: str) -> dict[str, str]:
         found: dict[str, str] = self._backend.tagger.get_tag_dict_for_resource(self.arn(name))
         return found

@@ -3,6 +3,7 @@ refuses, and keeps what moto loses (network isolation, shadow variants)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from moto.sagemaker.models import FakeEndpointConfig
 
 from tests.fakes.aws.answers import validation
 from tests.fakes.aws.calls import model as service
+from tests.fakes.aws.role_rights import is_trusted, lacking_key, lacking_network
 
 if TYPE_CHECKING:
     from tests.fakes.aws.server import AwsServer
@@ -22,6 +24,9 @@ _NONE_WHERE_SERVERLESS = (
     "KmsKeyId",
     "ExplainerConfig",
 )
+
+
+_LOCAL_DISKS = re.compile(r"ml\.(m5d|c5d|r5d|m6gd|c6gd|r6gd|m6id|c6id|g4dn|g5|p4d)\.")
 
 
 class Configuration(FakeEndpointConfig):  # type: ignore[misc]
@@ -75,6 +80,7 @@ class Hosting:
             raise validation(f'Cannot create already existing model "{self._arn}:model/{name}".')
         self._check_role(role)
         self._check_data(asked["PrimaryContainer"]["ModelDataUrl"], role)
+        self._check_network(asked.get("VpcConfig"), role)
         made = self._aws.sagemaker.create_model(
             name, role, asked["PrimaryContainer"], asked.get("VpcConfig"), None, asked.get("Tags")
         )
@@ -84,7 +90,8 @@ class Hosting:
 
     def _check_role(self, role: str) -> None:
         found = self._aws.roles.get(role.rpartition("/")[2])
-        if self._aws.unknown_role or not (found and found.policies):
+        known = found and found.policies and is_trusted(found)
+        if self._aws.unknown_role or not known:
             self._aws.unknown_role = max(0, self._aws.unknown_role - 1)
             raise validation(
                 f"Could not assume role {role}. Please ensure that the role exists and allows"
@@ -101,6 +108,19 @@ class Hosting:
                 f"Could not access model data at {url}. Please ensure that the role {role} has"
                 f" the permission {lacking}."
             )
+
+    def _check_network(self, vpc: Any, role: str) -> None:
+        found = self._aws.roles[role.rpartition("/")[2]]
+        if lacking := lacking_network(found, vpc, self._region, self._account):
+            raise validation(
+                f"Could not connect to the VPC. Please ensure that the role {role} has the"
+                f" permission {lacking}."
+            )
+
+    def key_of(self, config: str) -> str:
+        """The KMS key of the disks of a configuration's instances; "" for none."""
+        found = self._configs.get(config)
+        return str(getattr(found, "kms_key_id", "") or "")
 
     def create_config(self, asked: Mapping[str, Any]) -> Any:
         name = asked["EndpointConfigName"]
@@ -119,6 +139,9 @@ class Hosting:
             raise validation("Variant names must be unique within an endpoint configuration.")
         if any("ServerlessConfig" in variant for variant in (*production, *shadows)):
             self._check_serverless(asked)
+        kinds = [variant.get("InstanceType", "") for variant in (*production, *shadows)]
+        if asked.get("KmsKeyId") and any(map(_LOCAL_DISKS.match, kinds)):
+            raise validation(f"KmsKeyId is not supported on instances with local storage: {kinds}.")
         if shadows and (len(production) > 1 or len(shadows) > 1 or "AsyncInferenceConfig" in asked):
             raise validation(
                 "Shadow variants are supported only with one production variant and one shadow"
@@ -168,7 +191,18 @@ class Hosting:
         found = self._configs.get(name)
         for variant in found.production_variants if found else ():
             self.check_model(variant)
+            self._check_key(self._models[variant["ModelName"]].execution_role_arn, found.kms_key_id)
         return found
+
+    def _check_key(self, role: str, key: str | None) -> None:
+        found = self._aws.roles.get(role.rpartition("/")[2])
+        if not key or not found:
+            return
+        if lacking := lacking_key(found, key, self._region, self._account):
+            raise validation(
+                f"Could not use the KMS key {key}. Please ensure that the role {role} has the"
+                f" permission {lacking}."
+            )
 
 
 def _check_fleet(variant: Mapping[str, Any]) -> None:

@@ -66,21 +66,30 @@ class Permission:
 @dataclass
 class Authorizer:
     """Asks `allows` of each permission that a call needs: all of them unless a test says otherwise.
-    `used` and `refused` are what it was asked."""
+    `key_of` tells the KMS key of an endpoint configuration, "" for none; `used` and `refused` are
+    what it was asked."""
 
     account: str
     region: str
     allows: Callable[[Permission], bool] = lambda permission: True
+    key_of: Callable[[str], str] = lambda config: ""
     used: set[Permission] = field(default_factory=set)
     refused: list[Permission] = field(default_factory=list)
 
     def check(self, call: Call) -> None:
         """Raise the Refusal with which AWS answers a caller that lacks a permission."""
-        for permission in needed(call, self.account, self.region):
+        for permission in (*needed(call, self.account, self.region), *self._grants(call)):
             if not self.allows(permission):
                 self.refused.append(permission)
                 raise denied(call, self.account, permission)
             self.used.add(permission)
+
+    def _grants(self, call: Call) -> Iterator[Permission]:
+        """Who creates or updates an endpoint grants its instances the use of their disks' key."""
+        config = str(call.parameters.get("EndpointConfigName", ""))
+        if call.operation in ("CreateEndpoint", "UpdateEndpoint") and (key := self.key_of(config)):
+            plain = f"arn:aws:kms:{self.region}:{self.account}:key/{key}"
+            yield Permission("kms:CreateGrant", key if key.startswith("arn:") else plain)
 
 
 def policy(document: Mapping[str, Any]) -> Callable[[Permission], bool]:

@@ -25,6 +25,7 @@ from tests.fakes.aws.alarms import Alarms
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.blue_green import BlueGreen
 from tests.fakes.aws.calls import Call, recognise, wrong
+from tests.fakes.aws.capture import DataCapture
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.hosting import Hosting
@@ -81,11 +82,12 @@ class AwsServer:
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
-        self.authorizer = Authorizer(ACCOUNT, REGION)
+        self.authorizer = Authorizer(ACCOUNT, REGION, key_of=self.hosting.key_of)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
         self.stacks = Stacks(self._services, ACCOUNT, REGION)
         # what answers instead of moto: each with a table of `operations`
         self.metrics = Metrics()
+        self.capture = DataCapture(self)
         self.transform_jobs = TransformJobs(_ARN, Account(self, ACCOUNT, REGION))
         own = (self.endpoints, self.hosting, self.alarms, self.metrics, self.transform_jobs)
         self.parts: tuple[Any, ...] = own

@@ -18,13 +18,11 @@ from onnxferry import scoring
 from onnxferry.scoring.rows.batch_form import BATCH
 from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws.answers import Refusal, limit, validation
-from tests.fakes.aws.calls import model
+from tests.fakes.aws.transform_records import BadRecord, Denied, check, records
 
 Host = Callable[[Request], Response]
 _GROUP = "/aws/sagemaker/TransformJobs"
 
-_MIB = 1 << 20
-_MOST = 100  # MB of all requests at a time to an instance
 _RESPONSE = 6_553_500  # bytes: the model server's own limit of an answer
 _PAGE = 10
 SEE_LOGS = "See job logs for more information"
@@ -134,7 +132,7 @@ class TransformJobs(dict[str, Job]):
                 "Job name must be unique within an AWS account and region, and a job with this"
                 f" name already exists ({arn})",
             )
-        _check(asked)
+        check(asked)
         if self.account.model(asked["ModelName"]) is None:
             raise validation(f'Could not find model "{self._arn}:model/{asked["ModelName"]}".')
         self._within_quota(asked["TransformResources"])
@@ -209,7 +207,7 @@ class TransformJobs(dict[str, Job]):
     def _start(self, job: Job) -> None:
         try:
             job.queue = list(self._inputs(job))
-        except _Denied as e:
+        except Denied as e:
             job.state, job.reason = "Failed", f"ClientError: {e}"
 
     def _inputs(self, job: Job) -> Iterator[tuple[str, str, str]]:
@@ -229,7 +227,7 @@ class TransformJobs(dict[str, Job]):
     def _read(self, job: Job, bucket: str, key: str) -> bytes:
         self._allowed(job, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
         if key not in self.account.s3.buckets[bucket].keys:
-            raise _Denied(f"Data download failed: NoSuchKey (404): s3://{bucket}/{key}")
+            raise Denied(f"Data download failed: NoSuchKey (404): s3://{bucket}/{key}")
         return bytes(self.account.s3.get_object(bucket, key).value)
 
     def _allowed(self, job: Job, action: str, resource: str) -> None:
@@ -239,7 +237,7 @@ class TransformJobs(dict[str, Job]):
             fits = any(fnmatch.fnmatchcase(resource, pattern) for pattern in resources)
             if fits and any(fnmatch.fnmatchcase(action, pattern) for pattern in actions):
                 return
-        raise _Denied(
+        raise Denied(
             f"Access denied when calling {action} on {resource} with the role {role}: Forbidden"
             " (403)"
         )
@@ -250,8 +248,8 @@ class TransformJobs(dict[str, Job]):
             out, folder = _split(job.asked["TransformOutput"]["S3OutputPath"].rstrip("/") + "/")
             at = f"{folder}{key if self.full_keys else name}.out"
             self._allowed(job, "s3:PutObject", f"arn:aws:s3:::{out}/{at}")
-        except (_Denied, _BadRecord) as e:
-            kind = "AlgorithmError" if isinstance(e, _BadRecord) and e.ours else "ClientError"
+        except (Denied, BadRecord) as e:
+            kind = "AlgorithmError" if isinstance(e, BadRecord) and e.ours else "ClientError"
             job.failed.append(kind)
             self.account.say(job.name, f"[sagemaker logs]: {bucket}/{key}: {e}")
             return
@@ -271,67 +269,17 @@ class TransformJobs(dict[str, Job]):
         most = int(environment.get("MMS_MAX_RESPONSE_SIZE", _RESPONSE))
         end = b"\n" if asked["TransformOutput"].get("AssembleWith") == "Line" else b""
         parts = []
-        for body in _split_records(asked, data):
+        for body in records(asked, data):
             self.requests.append(body)
             sent, out = asked["TransformInput"], asked["TransformOutput"]
             said = host(Request(body, sent.get("ContentType", ""), out.get("Accept", "*/*")))
             status = self.trouble.get(name, said.status)
             if status != 200:
-                raise _BadRecord(f"ClientError: {status}", ours=status >= 500)
+                raise BadRecord(f"ClientError: {status}", ours=status >= 500)
             if len(said.body) > most:
-                raise _BadRecord("Unable to get response from algorithm", ours=True)
+                raise BadRecord("Unable to get response from algorithm", ours=True)
             parts.append(said.body + end)
         return b"".join(parts)
-
-
-class _Denied(Exception):
-    """The role lacks a right, or an object is not there."""
-
-
-class _BadRecord(Exception):
-    """A file that a container could not answer."""
-
-    def __init__(self, said: str, *, ours: bool) -> None:
-        super().__init__(said)
-        self.ours = ours
-
-
-def _check(asked: Mapping[str, Any]) -> None:
-    payload, count = asked.get("MaxPayloadInMB", 6), asked.get("MaxConcurrentTransforms", 1)
-    if payload > _MOST or payload * max(count, 1) > _MOST:
-        raise validation(
-            "The value of (MaxConcurrentTransforms * MaxPayloadInMB) must not exceed 100 MB."
-        )
-    split = asked["TransformInput"].get("SplitType", "None")
-    if asked.get("BatchStrategy") and split == "None":
-        raise validation("BatchStrategy needs SplitType Line, RecordIO or TFRecord.")
-    kind = asked["TransformResources"]["InstanceType"]
-    known = model("sagemaker").shape_for("TransformInstanceType").enum
-    if kind not in known:
-        raise validation(
-            f"1 validation error detected: Value '{kind}' at 'transformResources.instanceType'"
-            " failed to satisfy constraint: Member must satisfy enum value set"
-        )
-    if len(asked.get("Environment", {})) > 16:
-        raise validation("Environment has at most 16 entries.")
-
-
-def _split_records(asked: Mapping[str, Any], data: bytes) -> Iterator[bytes]:
-    """The bodies of requests: whole files, lines, or as many lines as a payload holds."""
-    most = asked.get("MaxPayloadInMB", 6) * _MIB
-    if asked["TransformInput"].get("SplitType", "None") == "None":
-        records = [data]
-    else:
-        records = [line + b"\n" for line in data.removesuffix(b"\n").split(b"\n")]
-    if any(len(record) > most for record in records):
-        raise _BadRecord("Too much data for max payload size", ours=False)
-    held = b""
-    for record in records:
-        if held and (asked.get("BatchStrategy") != "MultiRecord" or len(held + record) > most):
-            yield held
-            held = b""
-        held += record
-    yield held
 
 
 def _summary(job: Job) -> dict[str, Any]:

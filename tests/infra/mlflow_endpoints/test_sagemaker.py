@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from onnxferry.infra.errors import CloudError, NameTaken, QuotaExceeded, WrongAn
 from onnxferry.infra.mlflow.endpoints.sagemaker import MlflowSageMaker, connect
 from onnxferry.infra.plan import Action
 from onnxferry.infra.plan_text import plan_text
+from onnxferry.infra.sagemaker.blue_green import watched
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.scoring.wire import Request
@@ -122,7 +124,8 @@ def test_planning_only_reads(aws: AwsServer, bundles: dict[str, Bundle]) -> None
     planned = cloud().plan_deploy(bundles["a"])
     assert all(call.reads for call in aws.calls)
     created = [step.resource for step in planned.steps if step.action is Action.CREATE]
-    assert created == ["bucket", "role", "package", "model", "endpoint configuration", "endpoint"]
+    hosted = ["model", "endpoint configuration", "endpoint"]
+    assert created == ["bucket", "role", "package", "alarm", *hosted]
     assert f"endpoint {NAME} (billed by the hour)" in plan_text(planned)
 
 
@@ -135,6 +138,8 @@ def test_an_update_proves_a_candidate_and_what_served_is_kept_to_go_back_to(
     candidate = f"{NAME}-candidate"
     assert changes == [(NAME, False), (candidate, False), (candidate, False), (NAME, True)]
     assert set(aws.endpoints) == {NAME}
+    watching = watched(aws.endpoints[NAME].deployment)
+    assert watching == [name for name in aws.alarms.names if bundles["b"].version in name]
     status = made.status()
     assert (status.version, status.previous) == (bundles["b"].version, bundles["a"].version)
     assert answer(made) == bundles["b"].golden.answer["answer"]
@@ -180,7 +185,8 @@ def test_other_settings_are_another_model_beside_the_one_that_serves(
 def test_all_that_was_made_is_listed(aws: AwsServer, bundles: dict[str, Bundle]) -> None:
     listed = deploy(bundles["a"]).listed()
     kinds = [one.kind for one in listed]
-    assert sorted(kinds) == ["endpoint", "endpoint configuration", "model", "package", "role"]
+    hosted = ["endpoint", "endpoint configuration", "model"]
+    assert sorted(kinds) == ["alarm", *hosted, "package", "role"]
     assert {one.endpoint for one in listed} == {f"mlflow/{NAME}"}
     assert {one.version for one in listed if one.kind != "role"} == {bundles["a"].version}
 
@@ -195,7 +201,7 @@ def test_deleting_leaves_nothing(aws: AwsServer, bundles: dict[str, Bundle]) -> 
         {},
         {},
     )
-    assert (aws.keys, aws.roles, aws.logs) == ({}, {}, [])
+    assert (aws.keys, aws.roles, aws.logs, aws.alarms.names) == ({}, {}, [], [])
     assert made.status().state == "absent"
     assert not made.plan_delete().changes
 
@@ -282,3 +288,19 @@ def test_a_release_of_mlflow_that_names_otherwise_is_told(
     with pytest.raises(CloudError, match=r"did not make the configuration .* Install mlflow"):
         deploy(bundles["a"])
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kms_key": "alias/ours"}, "sagemaker.kms_key;"),
+        ({"serving": {"mode": "serverless"}}, 'sagemaker.serving.mode = "serverless";'),
+        ({"scaling": {"max": 2}, "capture": {}}, "sagemaker.scaling, sagemaker.capture;"),
+    ],
+)
+def test_what_mlflow_deployments_would_not_heed_is_refused(
+    settings: dict[str, Any], said: str
+) -> None:
+    given = SageMaker.model_validate({"region": REGION, "image": IMAGE, **settings})
+    with pytest.raises(UsageError, match=f"mlflow.deployments has nothing for {re.escape(said)}"):
+        connect(DeployConfig(sagemaker=given), NAME)

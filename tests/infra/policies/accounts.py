@@ -22,6 +22,7 @@ from onnxferry.infra.waiting import Clock
 from tests import tiny
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
 from tests.fakes.aws.in_process import attach
+from tests.fakes.aws.role_rights import NETWORK as ROLE_NETWORK
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
@@ -35,12 +36,20 @@ from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import ENTRA, AzureAccount
 from tests.infra.policies.flows import NAME, Command, CommandLine, Models
 from tests.infra.sagemaker.conftest import no_pauses
-from tests.infra.sagemaker.test_flow import ALLOW
+from tests.infra.sagemaker.test_flow import ALLOW, TRUST
 
 GROUP = "ml-rg"
 STORAGE = "Microsoft.Storage/storageAccounts"
 THEIRS = "theirs"  # a bucket or a storage account that is given
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-0000-0000-000000000000"
+NETWORK = {"subnets": ["subnet-0a1b2c3d", "subnet-0a1b2c3e"], "security_groups": ["sg-0a1b2c3d"]}
+_NEEDED = {  # by what is given to the role besides
+    "*": [f"ec2:{name}" for name in ROLE_NETWORK],
+    KEY: ["kms:DescribeKey", "kms:CreateGrant"],
+}
+_STATEMENTS = [{"Effect": "Allow", "Action": a, "Resource": r} for r, a in _NEEDED.items()]
+PRIVATE = json.dumps({"Version": "2012-10-17", "Statement": _STATEMENTS})
 _GROUP_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
 GIVEN: Mapping[str, Any] = {  # settings of a function app
     "storage_account": THEIRS,
@@ -85,17 +94,18 @@ def sagemaker(models: Models) -> Iterator[Account]:
 
 @contextmanager
 def sagemaker_given(models: Models, *, role: bool = True) -> Iterator[Account]:
-    """A bucket that keeps old versions is there, and the `role`."""
-    settings = {"region": REGION, "bucket": THEIRS, "prefix": "models"}
-    settings |= {"role": ROLE} if role else {}
+    """A bucket that keeps old versions is there, and the `role`, a network and a KMS key."""
+    settings: dict[str, Any] = {"region": REGION, "bucket": THEIRS, "prefix": "models"}
+    settings |= {"role": ROLE, "kms_key": KEY, "network": NETWORK} if role else {}
     with _aws() as aws, _line("sagemaker", settings, models) as line:
         place = {"LocationConstraint": REGION}
         client = functools.partial(boto3.session.Session(region_name=REGION).client, config=_Plain)
         client("s3").create_bucket(Bucket=THEIRS, CreateBucketConfiguration=place)
         aws.s3.put_bucket_versioning(THEIRS, "Enabled")
         iam, named = client("iam"), {"RoleName": ROLE.rpartition("/")[2]}
-        iam.create_role(**named, AssumeRolePolicyDocument="{}")
+        iam.create_role(**named, AssumeRolePolicyDocument=TRUST)
         iam.put_role_policy(**named, PolicyName="serve", PolicyDocument=ALLOW)
+        iam.put_role_policy(**named, PolicyName="private", PolicyDocument=PRIVATE)
         puts = ALLOW.replace("GetObject", "PutObject")
         iam.put_role_policy(**named, PolicyName="batch", PolicyDocument=puts)
         yield Account(line, aws.authorizer, _Others(aws, line, THEIRS, "models").before)
@@ -222,6 +232,8 @@ class _Others:
         authorizer = self.aws.authorizer
         authorizer.allows = lambda permission: True
         self.aws.blue_green.at = {1: self._fire} if "earlier" in command.says else {}
+        if command.name == "compare":
+            self.aws.capture.deliver()
         if command.name == "list" and not there:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:

@@ -15,7 +15,7 @@ from onnxferry.infra.policies import OPTIONAL, ROLES
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.aws import permissions as aws
 from tests.fakes.azure import permissions as azure
-from tests.infra.policies.accounts import ROLE, THEIRS
+from tests.infra.policies.accounts import KEY, ROLE, THEIRS
 from tests.infra.policies.flows import NAME
 from tests.infra.policies.recording import Use
 
@@ -63,9 +63,18 @@ KINDS: Mapping[str, tuple[str, str]] = {
         "arn:aws:iam::ACCOUNT:role/onnxferry-*-REGION",
     ),
     re.escape(ROLE): ("Role", "ROLE"),
+    re.escape(KEY): ("Key", "KEY"),
     rf"{_MADE}": ("Bucket", f"{_BUCKET}"),
     rf"{_MADE}/onnxferry/{NAME}/.*": ("Packages", f"{_BUCKET}/onnxferry/NAME/*"),
     rf"{_MADE}/onnxferry/.*": ("EveryPackage", f"{_BUCKET}/onnxferry/*"),
+    rf"{_MADE}/onnxferry-captured/{ACCOUNT}-{REGION}/{NAME}/.*": (
+        "Captured",
+        f"{_BUCKET}/onnxferry-captured/ACCOUNT-REGION/NAME/*",
+    ),
+    f"arn:aws:s3:::{THEIRS}/models-captured/{ACCOUNT}-{REGION}/{NAME}/.*": (
+        "Captured",
+        "arn:aws:s3:::BUCKET/PREFIX-captured/ACCOUNT-REGION/NAME/*",
+    ),
     f"arn:aws:s3:::{THEIRS}": ("Bucket", "arn:aws:s3:::BUCKET"),
     f"arn:aws:s3:::{THEIRS}/models/{NAME}/.*": ("Packages", "arn:aws:s3:::BUCKET/PREFIX/NAME/*"),
     f"arn:aws:s3:::{THEIRS}/models/.*": ("EveryPackage", "arn:aws:s3:::BUCKET/PREFIX/*"),
@@ -76,7 +85,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     rf"arn:aws:iam::{ACCOUNT}:role/aws-service-role/.*": (
         "LinkedRole",
         "arn:aws:iam::ACCOUNT:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
-        "/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+        "/*",
     ),
     rf"{_PLACE}alarm:onnxferry-{NAME}-.*": (
         "Alarms",
@@ -100,7 +109,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 VALUES = {  # of the placeholders
     **{"ACCOUNT": ACCOUNT, "REGION": REGION, "NAME": NAME},
-    **{"ROLE": ROLE, "BUCKET": THEIRS, "PREFIX": "models", "DATA": "data"},
+    **{"ROLE": ROLE, "KEY": KEY, "BUCKET": THEIRS, "PREFIX": "models", "DATA": "data"},
 }
 
 

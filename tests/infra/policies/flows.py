@@ -55,7 +55,9 @@ READS = (
     Command("list"),
     Command("invoke", more=("--input", QUESTION)),
 )
+SHADOW = ("--yes", "--set", "rollout.shadow=100", "--set", "capture.percent=100")
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
+ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
 WHOLE = ("--deploy", "--endpoint", "--yes")
 DIFFERS = "the golden request differs"
 FLOWS = (
@@ -66,6 +68,9 @@ FLOWS = (
     Command("deploy", "b", changed=True, more=LESS, only="sagemaker"),
     Command("deploy", "c", (1,), says="the earlier configuration back", only="sagemaker"),
     Command("deploy", "wrong", (1,), says=DIFFERS),
+    Command("deploy", more=SHADOW, only="sagemaker"),
+    Command("compare", role="reader", only="sagemaker"),
+    Command("delete", more=("--unproved", "--yes"), only="sagemaker"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
     Command("template", more=("--deploy", "--yes"), changed=True, only="functions"),
@@ -79,6 +84,10 @@ FLOWS = (
     Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
     Command("template", "b", more=WHOLE, changed=True, only="sagemaker"),
     Command("delete", "b", more=("--yes",), only="sagemaker"),
+    Command("deploy", "a", more=(*ASYNC, "--set", "scaling.min=0"), only="sagemaker"),
+    Command("deploy", "a", more=ASYNC, only="sagemaker"),
+    Command("invoke", "a", more=("--input", QUESTION, "--async"), only="sagemaker"),
+    Command("delete", "a", more=("--yes",), only="sagemaker"),
 )
 
 

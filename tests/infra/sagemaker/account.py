@@ -27,6 +27,9 @@ def snapshot(aws: AwsServer) -> Snapshot:
     for (resource, dimension), target in aws.endpoints.scaling.items():
         facts = (target.least, target.most, str(target.tags), sorted(target.policies))
         found["scalable target", resource, dimension] = (*facts, sorted(target.actions))
+    found |= {
+        ("alarm", name): (aws.alarms.said(name), aws.alarms.tags(name)) for name in aws.alarms.names
+    }
     for name, role in aws.roles.items():
         found["role", name] = (role.assume_role_policy_document, str(role.tags))
         found |= {("inline", name, key): text for key, text in role.policies.items()}

@@ -59,6 +59,14 @@ class Role:
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """With a `tag` onnxferry:endpoint, if that is not ""."""
+
+    name: str
+    tag: str
+
+
+@dataclass(frozen=True)
 class World:
     """What is there before the first flow. `given` is how the bucket is: "" for the default one."""
 
@@ -68,6 +76,7 @@ class World:
     hosting: tuple[Hosting, ...]
     roles: tuple[Role, ...]
     logs: tuple[str, ...]
+    alarms: tuple[Alarm, ...] = ()
 
 
 def mark(endpoint: str, account: str, region: str) -> dict[str, str]:
@@ -125,6 +134,15 @@ def roles(draw: st.DrawFn) -> Role:
 
 
 @st.composite
+def alarms(draw: st.DrawFn, versions: tuple[str, ...]) -> Alarm:
+    """A name like ours has not our tag; with our tag, the name is another."""
+    like = f"onnxferry-{NAME}-{draw(st.sampled_from(versions))}-{draw(_HEX)}-errors-AllTraffic"
+    names = (like, like.replace("errors", "cost"), f"onnxferry-{NAME}-mine", f"my-{like}", NAME)
+    name = draw(st.sampled_from(names))
+    return Alarm(name, draw(st.sampled_from(("", "other", *([] if name == like else [NAME])))))
+
+
+@st.composite
 def worlds(draw: st.DrawFn, shas: tuple[str, ...]) -> World:
     """An account with some of each."""
     prefix = draw(st.sampled_from(("onnxferry", "models/onnx")))
@@ -138,6 +156,7 @@ def worlds(draw: st.DrawFn, shas: tuple[str, ...]) -> World:
         tuple(draw(st.lists(hosting(versions), max_size=4, unique_by=lambda h: (h.kind, h.name)))),
         tuple(draw(st.lists(roles(), max_size=2, unique_by=lambda r: r.name))),
         tuple(draw(st.lists(st.sampled_from(groups), max_size=2, unique=True))),
+        tuple(draw(st.lists(alarms(versions), max_size=2, unique_by=lambda a: a.name))),
     )
 
 
@@ -160,6 +179,8 @@ def put(aws: AwsServer, clients: Any, world: World) -> dict[str, Any]:
         put_role(clients("iam"), role)
     for group in world.logs:
         aws.say(group, "theirs")
+    for alarm in world.alarms:
+        put_alarm(clients("cloudwatch"), alarm)
     return {"prefix": world.prefix, **({"bucket": bucket} if world.given else {})}
 
 
@@ -212,6 +233,13 @@ def put_hosting(aws: AwsServer, thing: Hosting, model: str = "theirs") -> None:
         tags=listed,
         kms_key_id=None,
     )
+
+
+def put_alarm(cloudwatch: Any, alarm: Alarm) -> None:
+    what = {"Namespace": "theirs", "MetricName": "m", "Statistic": "Sum", "Threshold": 1.0}
+    over = {"Period": 60, "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    tags = [{"Key": "onnxferry:endpoint", "Value": alarm.tag}] if alarm.tag else []
+    cloudwatch.put_metric_alarm(AlarmName=alarm.name, Tags=tags, **what, **over)
 
 
 def put_role(iam: Any, role: Role) -> None:

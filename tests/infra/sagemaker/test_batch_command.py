@@ -68,7 +68,7 @@ def test_what_it_will_cost_is_said_first(aws: AwsServer, batch: Batch) -> None:
     assert "1 file(s) of JSON Lines" in done.output
     assert "Scored here first: 3 row(s), 3 answered." in done.output
     assert "instance-hours of 1 x ml.m5.large: some 3 rows" in done.output
-    assert f"What an hour costs in {REGION} is not known" in done.output
+    assert f"What an hour of a job costs in {REGION} is not known" in done.output
     assert "transform job" in done.output
     assert "(billed by the hour)" in done.output
     assert "no answer: nothing is done" in done.output
@@ -146,7 +146,7 @@ PRICES = PriceTable.model_validate(
                 "currency": "USD",
                 "date": "2026-01-31",
                 "source": "a contract",
-                "prices": {"batch ml.m5.large": Decimal("0.5")},
+                "prices": {"batch ml.m5.large": Decimal("0.5"), "ml.m5.xlarge": Decimal("0.2")},
             }
         }
     }
@@ -162,6 +162,8 @@ def test_hours_and_money() -> None:
     unknown = BatchCost(5, 0.0, "", "ml.m5.large", 1)
     assert list(unknown.text(PRICES, "r"))[1].startswith("An hour of one costs 0.5 USD")
     assert 'gives yours (meter "batch ml.m5.large")' in list(unknown.text(PRICES, "x"))[1]
+    serving = BatchCost(5, 0.0, "", "ml.m5.xlarge", 1)
+    assert "is not known (of one that serves: 0.2 USD)" in list(serving.text(PRICES, "r"))[1]
 
 
 def test_the_cpus_of_an_instance_are_its_size() -> None:

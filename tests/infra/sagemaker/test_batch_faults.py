@@ -15,9 +15,9 @@ from onnxferry.infra.errors import CloudError
 from tests.fakes.aws import AwsServer, Fault
 from tests.fakes.aws.calls import Call
 from tests.infra.forking import killed
+from tests.infra.sagemaker.batches import ASKED, GOOD, NONE, answers, begin, followed, put, run
+from tests.infra.sagemaker.batches import transform_jobs as jobs_of
 from tests.infra.sagemaker.conftest import KeptSession, make_clients, no_pauses
-from tests.infra.sagemaker.test_batch import ASKED, GOOD, NONE, answers, begin, followed, put, run
-from tests.infra.sagemaker.test_batch import transform_jobs as jobs_of
 
 pytestmark = pytest.mark.faults
 

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.prices.estimate import CostEstimate
 from onnxferry.infra.prices.pricing import Asked
 from onnxferry.infra.prices.table import PriceTable, read
+from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.costs import estimate
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
-from tests.infra.sagemaker.conftest import settings_of
+from tests.fakes.aws import AwsServer
+from tests.infra.sagemaker.conftest import NAME, deploy, settings_of
 
 PATH = Path("out/sagemaker/m/model.tar.gz")
 PACKAGE = Package("sagemaker", "m", PATH, "a" * 64, 1, "3.12", ())
-FIGURES: dict[str, Any] = {
-    "start_seconds": 5.0,
-    "latency_p50_ms": 20.0,
-    "latency_p95_ms": 30.0,
-    "cpu_ms": 35.0,
-}
 REHEARSED = RehearsalRecord(
-    "a" * 64, "3.12", "mms", memory_mib=300.0, cpus=2, machine="a machine", **FIGURES
+    sha256="a" * 64,
+    python="3.12",
+    runtime="mms",
+    start_seconds=5.0,
+    latency_p50_ms=20.0,
+    latency_p95_ms=30.0,
+    cpu_ms=35.0,
+    memory_mib=300.0,
+    cpus=2,
+    machine="a machine",
 )
-OTHER = RehearsalRecord(
-    "b" * 64, "3.12", "mms", memory_mib=300.0, cpus=2, machine="a machine", **FIGURES
-)
+OTHER = replace(REHEARSED, sha256="b" * 64)
 READY = {"provisioned_3gb_ready_second": "0.00001", "provisioned_3gb_second": "0.00002"}
 
 
@@ -77,9 +82,12 @@ def test_scaled_between_bounds() -> None:
 
 
 def test_a_shadow_runs_beside() -> None:
-    found = cost(rollout={"shadow": 20}, capture={})
+    beside: dict[str, Any] = {"rollout": {"shadow": 20}, "capture": {}}
+    found = cost(2, **beside)  # as the plan counts
     assert total(found) == dollars("167.900", "167.900")
     assert any("shadow" in said for said in found.assumptions)
+    scaled = cost(2, scaling={"min": 1, "max": 2}, **beside)
+    assert scaled.load == "2 to 3 x ml.m5.large"
 
 
 def serverless(**more: Any) -> dict[str, Any]:
@@ -162,3 +170,26 @@ def prices(more: dict[str, str]) -> PriceTable:
     all_ = {**region.prices, **{meter: Decimal(price) for meter, price in more.items()}}
     regions = {"us-east-1": region.model_copy(update={"prices": all_})}
     return found.model_copy(update={"regions": regions})
+
+
+@pytest.mark.parametrize(
+    ("settings", "hours"),
+    [({}, 24), ({"instance_count": 2}, 48), (serverless(), None), ({"mode": "async"}, 24)],
+)
+def test_the_hours_that_are_listed(
+    aws: AwsServer, bundles: tuple[Bundle, ...], settings: dict[str, Any], hours: float | None
+) -> None:
+    made = deploy(bundles[0], **settings)
+    assert [one.instance_hours for one in made.listed() if one.kind == "endpoint"] == [hours]
+
+
+def test_an_asynchronous_endpoint_at_rest_has_no_hours(
+    aws: AwsServer, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = deploy(bundles[0], mode="async")
+    found = state.endpoint(made.clients, NAME)
+    assert found
+    monkeypatch.setattr(
+        references, "endpoints", lambda clients: [replace(found, count=0, counts={"AllTraffic": 0})]
+    )
+    assert [one.instance_hours for one in made.listed() if one.kind == "endpoint"] == [0]

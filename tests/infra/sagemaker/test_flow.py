@@ -22,7 +22,11 @@ from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 
 ALLOW = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action":'
-    ' ["s3:GetObject", "cloudwatch:DescribeAlarms"], "Resource": "*"}]}'
+    ' ["s3:GetObject", "s3:PutObject", "cloudwatch:DescribeAlarms"], "Resource": "*"}]}'
+)
+TRUST = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",'
+    ' "Principal": {"Service": "sagemaker.amazonaws.com"}}]}'
 )
 BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
 FOLDER = f"onnxferry/{NAME}/{ACCOUNT}-{REGION}"
@@ -227,7 +231,7 @@ def test_deletion_leaves_what_was_given(aws: AwsServer, bundles: tuple[Bundle, .
         Bucket="given", Key="onnxferry/other/x", Body=b"x"
     )
     iam = boto3.client("iam", region_name=REGION)
-    role = iam.create_role(RoleName="given", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = iam.create_role(RoleName="given", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
     iam.put_role_policy(RoleName="given", PolicyName="p", PolicyDocument=ALLOW)
     made = deploy(bundles[0], bucket="given", role=role)
     assert len(aws.keys["given"]) == 3

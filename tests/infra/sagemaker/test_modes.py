@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import boto3
 import pytest
+from click.testing import CliRunner
 
+from onnxferry import cli
 from onnxferry.infra.apply import apply
-from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from onnxferry.infra.errors import InvokeFailed, NotHealthy, QuotaExceeded, Refused, WrongAnswer
 from onnxferry.infra.execution import Consent, execute
 from onnxferry.infra.plan_text import plan_text
+from onnxferry.infra.sending import sending
 from onnxferry.scoring.wire import Request
+from onnxferry.system.errors import UsageError
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.endpoints import Trouble
 from tests.fakes.aws.quotas import SERVERLESS as QUOTA
@@ -271,3 +276,38 @@ def test_asked_otherwise_it_says_how(
     ask = made.invoke if mode else made.invoke_async
     with pytest.raises(Refused, match=f"inference type(?s:.*){advice}"):
         ask(QUESTION, 60)
+
+
+def test_async_on_the_command_line(
+    aws: AwsServer, bundles: tuple[Bundle, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(bundles[0], **ASYNC)
+    monkeypatch.setattr("onnxferry.infra.sagemaker.connect", lambda config, name: cloud(**ASYNC))
+    file = tmp_path / "deploy.toml"
+    file.write_text(f'[sagemaker]\nregion = "{REGION}"\n', encoding="utf-8")
+    common = ["invoke", "--target", "sagemaker", "--name", NAME, "--config", str(file)]
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli.cli, [*common, *words])
+        return done.exit_code, done.output
+
+    code, said = run("--async", "--text", "x", "--output", "json")
+    assert (code, json.loads(said)["status"]) == (1, 400)
+    (tmp_path / "q.json").write_bytes(QUESTION.body)
+    code, said = run("--async", "--input", str(tmp_path / "q.json"), "--output", "json")
+    assert (code, json.loads(said)["answer"]["answer"]) == (0, "Rebecca")
+    for words, message in (
+        (("--input", "s3://theirs/q.json"), "sent by reference with --async only"),
+        (("--text", "x", "--timeout", "300"), "without --async is at most 230 s; got 300"),
+        (("--async", "--input", "s3://theirs/q", "--text", "x"), "give one of them"),
+        (("--async",), "give one of them"),
+    ):
+        code, said = run(*words)
+        assert (code, message in " ".join(said.split())) == (2, True), said
+
+
+def test_other_targets_say_that_they_have_no_such_requests() -> None:
+    given = dict.fromkeys(("source", "text", "content_type", "accept"))
+    ask = sending(dict(given, text="x"), None, queued=True)
+    with pytest.raises(UsageError, match="azureml has no endpoints that answer later"):
+        ask(cast(OnlineEndpoint, object()), "azureml")

@@ -441,3 +441,15 @@ def test_how_long_the_steps_wait(traffic: Any, steps: int) -> None:
     rollout = Rollout(traffic=traffic, step_percent=25, wait_seconds=100)
     deployment = blue_green.guarded(rollout, ["a"], 600)
     assert blue_green.waits(deployment) == blue_green.waited(rollout) == steps * 100 + 100
+
+
+def test_the_smallest_variant_decides_whether_steps_are_possible(
+    aws: AwsServer, bundles: Bundles
+) -> None:
+    given = {"instance_count": 2, "variants": {"more": {"instance_count": 1}}}
+    deploy(bundles[0], **given)
+    with pytest.raises(UsageError, match="1 will run"):
+        cloud(**given, rollout=CANARY).plan_deploy(bundles[1])
+    aws.endpoints[NAME].scale("more", 2)
+    deploy(bundles[1], **given, rollout=CANARY)
+    assert cloud(**given).status().version == bundles[1].version

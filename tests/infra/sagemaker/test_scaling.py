@@ -11,7 +11,7 @@ import pytest
 
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.errors import NameTaken, QuotaExceeded, Refused
+from onnxferry.infra.errors import NameTaken, NotAllowed, QuotaExceeded, Refused
 from onnxferry.infra.plan import Action, Plan, Step
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.scripts.rehearse import record
@@ -93,8 +93,7 @@ def test_it_is_registered_after_the_proof_and_before_the_history(
     ("changes", "operation"),
     [
         ({"max": 6}, "RegisterScalableTarget"),
-        ({"target": 70}, "PutScalingPolicy"),
-        ({"scale_in_seconds": 600}, "PutScalingPolicy"),
+        ({"target": 70, "scale_in_seconds": 600}, "PutScalingPolicy"),
         ({"schedule": [{"at": "cron(0 7 ? * MON-FRI *)", "min": 2}]}, "PutScheduledAction"),
     ],
 )
@@ -368,7 +367,6 @@ def target(made: SageMakerCloud, bundle: Bundle) -> float:
     [
         ({}, 3000),  # 2 CPUs x 50 a second x 60 s, halved
         ({"instance_type": "ml.c5.2xlarge"}, 12000),
-        ({"environment": {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}}, 3000),
         ({"serving": {"mode": "async"}}, 15000),  # what it answers in 150 s
     ],
 )
@@ -431,6 +429,17 @@ def test_a_quota_below_the_most_instances_is_told(
     said = "cannot reach its most instances: ml.m5.large for endpoint usage: 3 are allowed"
     assert any(said in note and "this needs 5 at a time" in note for note in notes)
     assert not any("cannot reach" in note for note in made.plan_deploy(bundles[0]).summary.notes)
+
+
+def test_what_may_not_be_looked_at_is_not_registered_blindly(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    deploy(bundles[0])
+    aws.refusals["DescribeScalableTargets"] = Refusal("AccessDeniedException", "no", 403)
+    with pytest.raises(NotAllowed, match="application-autoscaling:DescribeScalableTargets"):
+        cloud(scaling=SCALING).plan_deploy(bundles[0])
+    (note,) = cloud().plan_deploy(bundles[0]).summary.notes
+    assert note.startswith("whether others autoscale the endpoint")
 
 
 def test_the_names_of_two_endpoints_are_not_mixed(

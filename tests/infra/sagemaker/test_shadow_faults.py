@@ -1,0 +1,151 @@
+"""Whatever call fails while a shadow comes or goes, and however: what served goes on serving, and a
+new run ends where an undisturbed one does. As test_faults.py, with flows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import Unavailable
+from onnxferry.infra.execution import Consent, execute
+from tests.fakes.aws import AwsServer, Fault
+from tests.infra.forking import killed
+from tests.infra.sagemaker.conftest import NAME, KeptSession, cloud, deploy, make_clients, no_pauses
+from tests.infra.sagemaker.test_faults import LEASE, PACKAGE, World, found
+from tests.infra.sagemaker.test_shadow import SHADOWED
+
+pytestmark = pytest.mark.faults
+
+CALLS = {
+    "comes": (
+        *LEASE,
+        *PACKAGE,
+        "CreateRole",  # it is there: its policy is another one
+        "PutRolePolicy",
+        "CreateModel",
+        "CreateEndpointConfig",
+        "CreateEndpointConfig",
+        "CreateEndpoint",
+        "DeleteEndpoint",
+        "UpdateEndpoint",
+        *LEASE,
+    ),
+    "goes": (
+        *LEASE,
+        "UpdateEndpoint",
+        "DeleteObjects",
+        "DeleteEndpointConfig",
+        "DeleteEndpointConfig",
+        "DeleteModel",
+        *LEASE,
+    ),
+}
+SAMPLE = {("comes", 10), ("goes", 1)}  # the others in the long series
+SERIES = [
+    pytest.param(
+        flow, i, id=f"{flow}-{i}-{call}", marks=[] if (flow, i) in SAMPLE else [pytest.mark.series]
+    )
+    for flow, calls in CALLS.items()
+    for i, call in enumerate(calls)
+]
+
+
+def run(flow: str, bundles: tuple[Bundle, ...]) -> None:
+    """The flow, as the command line does it."""
+    made = cloud(**SHADOWED)
+    plans = {"comes": lambda: made.plan_deploy(bundles[2]), "goes": made.plan_delete_unproved}
+    execute(plans[flow], made, Consent(yes=True, terminal=False), force=True)
+
+
+def by_network(flow: str, bundles: tuple[Bundle, ...]) -> None:
+    """The flow in a process of its own."""
+    KeptSession.servers.clear()
+    run(flow, bundles)
+
+
+def second_serves(aws: AwsServer, bundles: tuple[Bundle, ...]) -> bool:
+    """The second version answered all the time, whatever stood beside it."""
+    changes = [change for change in aws.endpoints.changes if change.endpoint == NAME]
+    return all(bundles[1].version in str(change.config) for change in changes)
+
+
+class ShadowWorld(World):
+    """Two versions are there, and the third as a shadow where that goes."""
+
+    def prepare(self, flow: str) -> None:
+        if self._start != flow:
+            self.aws.reset()
+            for each in self.bundles[:2]:
+                deploy(each)
+            if flow == "goes":
+                deploy(self.bundles[2], **SHADOWED)
+            self._start = flow
+        self.aws.endpoints.changes.clear()
+        self.aws.begin()
+        if flow not in self.ends:
+            self.calls[flow], self.ends[flow] = self.copy(lambda: self._undisturbed(flow))
+
+    def _undisturbed(self, flow: str) -> tuple[list[Any], Any]:
+        run(flow, self.bundles)
+        calls = [(call.number, call.operation, call.reads) for call in self.aws.calls]
+        return calls, found(self.aws)
+
+    def ends_well(self, flow: str) -> None:
+        assert found(self.aws) == self.ends[flow]
+        assert second_serves(self.aws, self.bundles)
+        assert self.aws.violations == []
+
+
+@pytest.fixture(scope="module")
+def world(bundles: tuple[Bundle, ...]) -> Iterator[ShadowWorld]:
+    aws = AwsServer()
+    with aws.reachable(), no_pauses():
+        make_clients()
+        KeptSession.servers[aws.url] = aws
+        made = ShadowWorld(aws, bundles)
+        made.start()
+        yield made
+        made.stop()
+    aws.close()
+
+
+@pytest.mark.parametrize("flow", CALLS)
+def test_the_changes_are_those_listed(world: ShadowWorld, flow: str) -> None:
+    world.prepare(flow)
+    assert tuple(operation for _, operation in world.changes(flow)) == CALLS[flow]
+
+
+@pytest.mark.parametrize(("flow", "change"), SERIES)
+def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(
+    world: ShadowWorld, flow: str, change: int
+) -> None:
+    world.prepare(flow)
+
+    def work() -> None:
+        world.aws.faults.at[world.changes(flow)[change][0]] = Fault.OUTAGE
+        released = change == len(CALLS[flow]) - 1
+        expected = pytest.raises(Unavailable, match="run the same command again")
+        with nullcontext() if released else expected:
+            run(flow, world.bundles)
+        assert second_serves(world.aws, world.bundles)
+        run(flow, world.bundles)
+        world.ends_well(flow)
+
+    world.copy(work)
+
+
+@pytest.mark.parametrize(("flow", "change"), SERIES)
+def test_a_killed_run_is_gone_on_with(world: ShadowWorld, flow: str, change: int) -> None:
+    world.prepare(flow)
+
+    def work() -> None:
+        world.aws.faults.at[world.changes(flow)[change][0]] = Fault.KILLED
+        assert killed(lambda: by_network(flow, world.bundles), world.aws.faults)
+        run(flow, world.bundles)
+        world.ends_well(flow)
+
+    world.copy(work)
