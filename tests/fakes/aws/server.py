@@ -65,6 +65,7 @@ class AwsServer:
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._moto: dict[str, Any] = {}  # each service's application
+        self._services = Services(self.by_itself, self.url, REGION)
         self._lock = threading.RLock()
         self._temp = tempfile.TemporaryDirectory(prefix="aws-fake-")
         self.reset()
@@ -83,7 +84,7 @@ class AwsServer:
         self.unknown_role = 0
         self.authorizer = Authorizer(ACCOUNT, REGION, key_of=self.hosting.key_of)
         self.invocations = Invocations(self, ACCOUNT, Path(self._temp.name))
-        self.stacks = Stacks(Services(self.by_itself, self.url, REGION), ACCOUNT, REGION)
+        self.stacks = Stacks(self._services, ACCOUNT, REGION)
         # what answers instead of moto: each with a table of `operations`
         self.metrics = Metrics()
         self.capture = DataCapture(self)

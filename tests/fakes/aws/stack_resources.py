@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, ClassVar
+from typing import Any
 
-import boto3
 import botocore.exceptions
+import botocore.session
 from botocore.config import Config
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
@@ -48,10 +48,9 @@ def fixed(kind: str, region: str) -> frozenset[str]:
 class Services:
     """Clients whose requests `application` answers, without a socket."""
 
-    _kept: ClassVar[dict[Any, Any]] = {}
-
     def __init__(self, application: Any, url: str, region: str) -> None:
         self._application, self._url, self._region = application, url, region
+        self._kept: dict[str, Any] = {}
 
     def call(self, service: str, operation: str, /, **request: Any) -> Any:
         client = self._client(service)
@@ -64,14 +63,14 @@ class Services:
             raise Failed(f"Properties validation failed: {e}") from e
 
     def _client(self, service: str) -> Any:
-        key = (service, self._url, self._region)
-        if key not in self._kept:
+        if service not in self._kept:
+            place = {"region_name": self._region, "endpoint_url": self._url}
             keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
-            session = boto3.Session(region_name=self._region, **keys)
             once = Config(retries={"total_max_attempts": 1})
-            made = session.client(service, endpoint_url=self._url, config=once)
-            self._kept[key] = attach(made, self._application)
-        return self._kept[key]
+            # not boto3's, whose clients tests may share
+            made = botocore.session.Session().create_client(service, **place, **keys, config=once)
+            self._kept[service] = attach(made, self._application)
+        return self._kept[service]
 
 
 @dataclass(frozen=True)
