@@ -63,12 +63,15 @@ def trust(pipeline: DeliveryPipeline, role: str) -> Document:
 
 
 def policy(pipeline: DeliveryPipeline, role: str) -> Document:
-    """What the role may do: the file of infra/policies that fits, with the pipeline's values."""
+    """What the role may do: the files of infra/policies that fit, with the pipeline's values."""
     settings = pipeline.settings
     document = _of_file("sagemaker-given-bucket" if settings.bucket else "sagemaker", role)
     if settings.role:
         given = _of_file("sagemaker-given", role)
         document = given if settings.bucket else _without_role(document, given)
+    if settings.scaling and role == "deployer":
+        scaling = _of_file("sagemaker", "deployer-scaling")["Statement"]
+        document = {**document, "Statement": [*document["Statement"], *scaling]}
     values = {
         "ACCOUNT": pipeline.account,
         "REGION": settings.region,

@@ -107,6 +107,11 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "arn:aws:s3:::data/.*": ("Data", "arn:aws:s3:::DATA/*"),
     r"\*": ("Everywhere", "*"),
 }
+FEATURES = {  # statement -> the feature that alone needs it
+    **dict.fromkeys(("Data", "TransformJobs", "JobLogs"), "batch"),
+    **dict.fromkeys(("LinkedRole", "ScalableTargets", "TrackingAlarms"), "scaling"),
+    "Stack": "template",
+}
 VALUES = {  # of the placeholders
     **{"ACCOUNT": ACCOUNT, "REGION": REGION, "NAME": NAME},
     **{"ROLE": ROLE, "KEY": KEY, "BUCKET": THEIRS, "PREFIX": "models", "DATA": "data"},
@@ -127,11 +132,21 @@ def documents(used: Mapping[str, set[Use]], target: str) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for role in ROLES:
         if target == "sagemaker":
-            made |= {f"{name}-{role}": _policy(role, of_role(used[name], role)) for name in used}
+            for name in used:
+                made |= _by_feature(f"{name}-{role}", _policy(role, of_role(used[name], role)))
         else:
             both = set().union(*(of_role(found, role) for found in used.values()))
             made |= dict(_roles(target, role, {use.permission for use in both}))
     return made
+
+
+def _by_feature(name: str, policy: dict[str, Any]) -> dict[str, Any]:
+    """A deployer's policy is too long for one: what a feature alone needs has a file of its own."""
+    statements: dict[str, list[Any]] = defaultdict(list)
+    for statement in policy["Statement"]:
+        feature = FEATURES.get(statement["Sid"].removeprefix("Optional"), "")
+        statements[f"{name}-{feature}" if feature and "deployer" in name else name] += [statement]
+    return {file: {**policy, "Statement": found} for file, found in statements.items()}
 
 
 def of_role(used: Iterable[Use], role: str) -> set[Use]:
@@ -209,7 +224,9 @@ def allowed(account: str, role: str) -> Callable[[Any], bool]:
     target = account.partition("-")[0]
     if target != "sagemaker":
         return _by_roles(f"{target}-{role}")
-    return aws.policy(json.loads(filled(_text(f"{account}-{role}"))))
+    files = FOLDER.glob(f"{account}-{role}*.json")
+    found = [json.loads(filled(path.read_text(encoding="utf-8"))) for path in files]
+    return aws.policy({"Statement": [one for policy in found for one in policy["Statement"]]})
 
 
 def filled(text: str) -> str:
