@@ -17,7 +17,8 @@ from onnxferry.system.errors import UsageError
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.endpoints import Trouble
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
-from tests.infra.sagemaker.test_private import TRUST, given
+from tests.infra.sagemaker.test_flow import TRUST
+from tests.infra.sagemaker.test_private import given
 
 SHADOWED: dict[str, Any] = {"rollout": {"shadow": 50}, "capture": {}}
 CAPTURED = f"s3://onnxferry-{ACCOUNT}-{REGION}/onnxferry-captured/{ACCOUNT}-{REGION}"
