@@ -120,9 +120,12 @@ def _mistake(error: ErrorDetails, file: Path, origins: Mapping[str, str]) -> str
         return f"{path}: needed, and not set; set it {ways}"
     start = f"{path} ({_origin(path, origins, file)})"
     if error["type"] == "extra_forbidden":
-        return f"{start}: no such key; known: {', '.join(sorted(known))}{_elsewhere(path)}"
+        within, mode = f"; known{_mode(error['loc'])}: ", _modes_with(path)
+        return f"{start}: no such key{within}{', '.join(sorted(known))}{mode or _elsewhere(path)}"
     if error["type"] == variables.PROBLEM:
         return f"{start}: {error['msg']}"
+    if error["type"] == "union_tag_invalid":
+        return f"{start}: {_tag(error)}"
     meaning = f" [{' '.join((field.description or '').split())}]" if field else ""
     like = field.examples if field and error["type"] == "string_pattern_mismatch" else None
     said = f"expected one like {like[0]}" if like else error["msg"]
@@ -144,6 +147,30 @@ def _place(loc: Iterable[int | str]) -> tuple[str, Iterable[str], FieldInfo | No
             field = known.get(part)
             tables = tables_in(field) if field else ()
     return ".".join(path), known, field
+
+
+def _tag(error: ErrorDetails) -> str:
+    """What is wrong with a table that is one of several."""
+    given, modes = error["input"], error["ctx"]["expected_tags"]
+    if isinstance(given, dict):
+        return f"mode is one of {modes}; got {given.get('mode')!r}"
+    return f"it is a table, whose key mode is one of {modes}; got {given!r:.80}"
+
+
+def _mode(loc: Sequence[int | str]) -> str:
+    """The mode of the table that a mistake is in, where it is one of several."""
+    tagged = len(loc) > 2 and _place(loc)[0].count(".") < len(loc) - 1
+    return f' where mode = "{loc[-2]}"' if tagged else ""
+
+
+def _modes_with(path: str) -> str:
+    """Which modes of a table that is one of several have the key that another lacks."""
+    table, _, key = path.partition(".")
+    holder, _, name = key.rpartition(".")
+    found = [one for one in keys((TABLES[table],)) if ".".join(one.path) == holder] if key else []
+    having = [t for one in found for t in one.tables if name in t.model_fields]
+    modes = " or ".join(f'"{mode}"' for one in having for mode in tags_of(one))
+    return f". It is a key of mode = {modes}" if modes else ""
 
 
 def _elsewhere(path: str) -> str:

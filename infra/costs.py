@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 HOURLY = "billed by the hour"
+USED = "billed by what is used, and by what is kept ready"
 _STORED = "billed by what it stores"
 _MONTHLY = "billed by the month"
 _REQUESTS = "billed by request, nothing while nobody calls it"

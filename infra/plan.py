@@ -64,7 +64,8 @@ class Summary:
     nothing, or unknown), `blocked` why else the cloud would undo it now. `minutes` is how long it
     usually takes, from and to. `region` is the one whose prices apply, `count` the instances that
     will run where they are billed by the hour; `cost` is of what is there afterwards, where it was
-    asked for."""
+    asked for. `costs` says, by kind of resource, what one costs that costs otherwise here than in
+    infra.costs."""
 
     place: str = ""
     version: str = ""
@@ -78,6 +79,7 @@ class Summary:
     region: str = ""
     count: int = 0
     cost: CostEstimate | None = None
+    costs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

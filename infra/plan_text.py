@@ -79,7 +79,7 @@ def _sentences(plan: Plan) -> Iterator[str]:
 
 def _quota(summary: Summary) -> Iterator[str]:
     if summary.peak:
-        yield f"At most {summary.peak} run at a time meanwhile."
+        yield f"At most {summary.peak.removeprefix('at most ')} run at a time meanwhile."
     if summary.shortage:
         yield f"The quota does not suffice: {summary.shortage}"
     if summary.blocked:
@@ -101,6 +101,8 @@ def _named(plan: Plan, action: Action) -> list[tuple[str, str]]:
 
 
 def _shown(plan: Plan, key: tuple[str, str], *, costs: bool) -> str:
+    if costs and (own := plan.summary.costs.get(key[0])):
+        return f"{' '.join(key)} ({own})"
     return with_cost(plan.target, *key) if costs else " ".join(key)
 
 

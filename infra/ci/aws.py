@@ -12,6 +12,9 @@ from typing import Any
 
 from onnxferry.infra.ci.delivery import DeliveryPipeline
 from onnxferry.infra.policies import ROLES
+from onnxferry.infra.sagemaker.names import Names
+from onnxferry.infra.sagemaker.role_policy import use_of_key
+from onnxferry.infra.target_tables.sagemaker import Serverless
 
 _FOLDER = Path(__file__).parents[1] / "policies"
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
@@ -72,6 +75,8 @@ def policy(pipeline: DeliveryPipeline, role: str) -> Document:
     if settings.scaling and role == "deployer":
         scaling = _of_file("sagemaker", "deployer-scaling")["Statement"]
         document = {**document, "Statement": [*document["Statement"], *scaling]}
+    kept = [one for one in document["Statement"] if one["Sid"] != "Key"]
+    document = {**document, "Statement": [*kept, *_key(pipeline, role)]}
     values = {
         "ACCOUNT": pipeline.account,
         "REGION": settings.region,
@@ -84,6 +89,18 @@ def policy(pipeline: DeliveryPipeline, role: str) -> Document:
     text = text.replace(f"{_BUCKET}/onnxferry/", f"{_BUCKET}/PREFIX/")
     filled: Document = json.loads(re.sub(_PLACE, lambda found: values[found[0]], text))
     return _bounded(filled, settings.permissions_boundary)
+
+
+def _key(pipeline: DeliveryPipeline, role: str) -> Iterator[Document]:
+    """What the statement Key of the files gives, where there is a key: SageMaker asks it of who
+    deploys, whether the role is made or given."""
+    settings = pipeline.settings
+    if role != "deployer" or not settings.kms_key or isinstance(settings.serving, Serverless):
+        return
+    account, region = pipeline.account, str(settings.region)
+    names = Names(pipeline.name, region, account, _partition(pipeline), settings)
+    found = use_of_key(names, settings.kms_key, "CreateGrant")
+    yield {"Sid": "Key", **found, "Resource": [found["Resource"]]}
 
 
 def _bounded(document: Document, boundary: str | None) -> Document:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import InvokeFailed, NotFound, Refused, TimedOut
+from onnxferry.infra.errors import InvokeFailed, NotAllowed, NotFound, Refused, TimedOut
 from onnxferry.infra.sagemaker.names import digest
 from onnxferry.infra.sagemaker.storage import split
 from onnxferry.scoring.wire import JSON, Request
@@ -19,7 +19,17 @@ from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.exits import program
 
 _REFUSED = re.compile(r'Received \w+ error \((\d+)\) from \S+ with message "(.*)"', re.DOTALL)
+_NOT_TAKEN = (NotAllowed, NotFound, Refused)  # nobody will look at what was uploaded
 _UNKNOWN = 424  # the status of a failure that tells none, as SageMaker's own for a model's
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Where the answer to a request will be, or what is said of its failure, and since when."""
+
+    answer: str
+    failure: str
+    began: float
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,12 @@ class AsyncRequests:
         """The answer to `request`. Raises InvokeFailed after `timeout` seconds."""
         named = self.label and f"onnxferry-{digest([self.label, request.body.hex()])}"
         with self._uploaded(request, named) as source:
-            return self._asked(source, request, timeout, named)
+            try:
+                asked = self._told(source, request, timeout, named)
+            except _NOT_TAKEN:
+                self._delete(source)
+                raise
+            return self._answered(asked, request, timeout, named)
 
     def ask(self, source: str, request: Request, timeout: float) -> Reply:
         """As `refer` where there is a `source`, else as `send`."""
@@ -51,14 +66,12 @@ class AsyncRequests:
     def refer(self, source: str, request: Request, timeout: float) -> Reply:
         """The answer to the request at `source` (s3://...), of the content type that `request`
         says."""
-        return self._asked(source, request, timeout, "")
+        return self._answered(self._told(source, request, timeout, ""), request, timeout, "")
 
-    def _asked(self, source: str, request: Request, timeout: float, named: str) -> Reply:
-        began = time.perf_counter()
-        answer, failure = self._told(source, request, timeout, named)
-        body, refused = self._awaited(answer, failure, timeout)
-        seconds = time.perf_counter() - began
-        place = failure if refused else answer
+    def _answered(self, asked: _Asked, request: Request, timeout: float, named: str) -> Reply:
+        body, refused = self._awaited(asked.answer, asked.failure, timeout)
+        seconds = time.perf_counter() - asked.began
+        place = asked.failure if refused else asked.answer
         if named or place.startswith(self.places["own"]):
             self._delete(place)
         if not refused:
@@ -66,14 +79,15 @@ class AsyncRequests:
         status, said = _failure(body.decode("utf-8", errors="replace"))
         return Reply(status, said.encode(), "text/plain", seconds)
 
-    def _told(self, source: str, request: Request, timeout: float, named: str) -> tuple[str, str]:
-        """Where the answer will be, or a failure; what an earlier run has left of it is gone."""
+    def _told(self, source: str, request: Request, timeout: float, named: str) -> _Asked:
+        """SageMaker is told of the request; what an earlier run has left of it is gone."""
+        began = time.perf_counter()
         if named:
             self._delete(self._at("answers", f"{named}.out"))
             self._delete(self._at("failures", f"{named}-error.out"))
-        asked = {"InferenceId": named} if named else {}
-        told = self.clients.invoke_async(self.endpoint, source, request, timeout, **asked)
-        return told["OutputLocation"], told.get("FailureLocation", "")
+        given = {"InferenceId": named} if named else {}
+        told = self.clients.invoke_async(self.endpoint, source, request, timeout, **given)
+        return _Asked(told["OutputLocation"], told.get("FailureLocation", ""), began)
 
     @contextmanager
     def _uploaded(self, request: Request, named: str) -> Iterator[str]:

@@ -77,7 +77,7 @@ class Containers:
 
     def __str__(self) -> str:
         ready = f", {self.provisioned} always ready" if self.provisioned else ""
-        return f"serverless containers of {self.memory_mb} MB, at most {self.concurrency}{ready}"
+        return f"at most {self.concurrency} serverless containers of {self.memory_mb} MB{ready}"
 
 
 @dataclass(frozen=True)

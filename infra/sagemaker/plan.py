@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from onnxferry.infra.costs import USED
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
 from onnxferry.infra.sagemaker import alarms, capture, rollout, shadow
 from onnxferry.infra.sagemaker.desired import DesiredState, Upload
-from onnxferry.infra.sagemaker.fleet import Variant
+from onnxferry.infra.sagemaker.fleet import Variant, variants_of
 from onnxferry.infra.sagemaker.guardrails import UNGUARDED, Guardrails, guardrails
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.packages import Packages
@@ -59,11 +60,12 @@ def deploy(
     )
     fleets = rollout.peak(state, goal.variant, serving)
     will = rollout.will_run(state, goal.variant)
+    answers = rollout.will_run(state, variants_of(beside.config).alone) if beside else will
     summary = Summary(
         names.place,
         state.version if beside else desired.version,
         state.replaced,
-        str(will),
+        str(answers),
         rollout.minutes(names, serving),
         peak=str(fleets),
         notes=(
@@ -74,6 +76,7 @@ def deploy(
         ),
         region=names.region,
         count=will.count,
+        costs={"endpoint": USED} if desired.variant.mode == "serverless" else {},
     )
     return Plan(TARGET, "deploy", names.endpoint, steps, summary, len(foundation))
 

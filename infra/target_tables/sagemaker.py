@@ -211,8 +211,8 @@ class SageMaker(PricedTable):
 
     @pydantic.model_validator(mode="after")
     def _fit(self) -> SageMaker:
-        for problem in self._problems():
-            raise variables.problem(problem)
+        if problems := list(self._problems()):
+            raise variables.problem("; ".join(problems))
         return self
 
     def _problems(self) -> Any:

@@ -54,6 +54,7 @@ WITH: dict[str, dict[str, Any]] = {  # what a key is nothing without
     "subnets": {"security_groups": GROUPS},
     "security_groups": {"subnets": SUBNETS},
 }
+BESIDE = {"shadow": ("capture", "percent", "50")}  # a key of another table that it needs
 MANY = {"object": {"TEAM": "ml", "COST_CENTER": "a b"}, "array": ("a.example", "b.example")}
 NEEDED = {
     "azureml": {"subscription": GUID, "resource_group": "g", "workspace": "ws1"},
@@ -133,11 +134,14 @@ def test_each_key_by_flag_and_by_variable(
     tags = tags_of(model) if model else ()
     needed = {**({"mode": tags[0]} if tags else {}), **WITH.get(key, {})}
     inside = {**needed, key: value}
-    expected = loaded(table, {holder: inside} if holder else inside)
+    beside = [BESIDE[key]] if key in BESIDE else []
+    tables = {one: {name: other} for one, name, other in beside}
+    expected = loaded(table, ({holder: inside} if holder else inside) | tables)
     where = f"{table}.{holder}" if holder else table
     for text in texts(value):
         others = {name: other for name, other in needed.items() if name != key}
         given = {f"{where}.{name}": next(texts(other)) for name, other in others.items()}
+        given |= {f"{table}.{one}.{name}": other for one, name, other in beside}
         flags = {**given, **settings_of([f"{where}.{key}={text}"], "azureml")}
         assert loaded(table, {}, flags=flags) == expected
         if key not in NEEDED.get(table, {}):  # these are given by flag above, which wins
@@ -163,7 +167,9 @@ def test_a_mistake_in_a_table_that_is_one_of_several_names_no_tag(tmp_path: Path
     with pytest.raises(UsageError) as caught:
         load("sagemaker", tmp_path / "none.toml", flags)
     assert "sagemaker.serving.memory_mb (--set sagemaker.serving.memory_mb): " in str(caught.value)
-    with pytest.raises(UsageError, match=r"no such key; known: .*max_concurrency"):
+    with pytest.raises(
+        UsageError, match=r"no such key; known where mode = \"serverless\": max_concurrency"
+    ):
         load(
             "sagemaker", tmp_path / "none.toml", {**flags, "sagemaker.serving.instance_count": "2"}
         )
@@ -219,3 +225,29 @@ def test_as_many_tags_as_there_is_room_for(table: str) -> None:
     flags = {f"{table}.tags": ",".join(f"t{i}=x" for i in range(41))}
     with pytest.raises(UsageError, match="41 tags; a cloud takes 50, of which 40 are yours"):
         loaded(table, {}, flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"mode": "batch"}, "mode is one of 'realtime', 'serverless', 'async'; got 'batch'"),
+        ({"": "async"}, "it is a table, whose key mode is one of"),
+        (
+            {"mode": "serverless", "instance_type": "ml.m5.large"},
+            'known where mode = "serverless": max_concurrency, memory_mb, mode,'
+            ' provisioned_concurrency. It is a key of mode = "realtime" or "async"',
+        ),
+    ],
+)
+def test_a_mode_has_its_own_keys(tmp_path: Path, flags: dict[str, str], said: str) -> None:
+    given = {f"sagemaker.serving.{key}".rstrip("."): value for key, value in flags.items()}
+    with pytest.raises(UsageError) as caught:
+        load("sagemaker", tmp_path / "none.toml", given)
+    assert said in str(caught.value)
+
+
+def test_all_that_does_not_go_together_is_said(tmp_path: Path) -> None:
+    wrong = {"serving.mode": "serverless", "rollout.traffic": "canary", "rollout.shadow": "5"}
+    given = {f"sagemaker.{key}": value for key, value in wrong.items()}
+    with pytest.raises(UsageError, match=r"no data capture and no shadow.*; .*has no steps"):
+        load("sagemaker", tmp_path / "none.toml", given)

@@ -90,6 +90,41 @@ def test_what_is_given_is_used_and_not_made(tmp_path: Path) -> None:
     assert of(found["both"], "s3:PutObject") == {"arn:aws:s3:::theirs/models/here/squad/*"}
 
 
+ID = "0a1b2c3d-0000-4000-8000-0a1b2c3d4e5f"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{ID}"
+ALIAS = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/ours"}}
+
+
+@pytest.mark.parametrize("given", ["", f'role = "{GIVEN_ROLE}"\nbucket = "theirs"\n'])
+@pytest.mark.parametrize(
+    ("key", "resource", "condition"),
+    [
+        (KEY, KEY, None),
+        (ID, KEY, None),
+        ("alias/ours", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*", ALIAS),
+        ("", None, None),
+    ],
+)
+def test_a_deployer_may_grant_the_use_of_the_key(
+    tmp_path: Path, given: str, key: str, resource: str | None, condition: Any
+) -> None:
+    more = given + (f'kms_key = "{key}"\n' if key else "")
+    ci(repository(tmp_path, "sagemaker", more=more), "sagemaker", "github")
+    found = document(tmp_path, "github", "deployer-policy.json")["Statement"]
+    about = [one for one in found if one["Sid"] == "Key"]
+    expected = [] if resource is None else [(["kms:CreateGrant"], [resource], condition)]
+    assert [(s["Action"], s["Resource"], s.get("Condition")) for s in about] == expected
+    read = document(tmp_path, "github", "reader-policy.json")
+    assert "KEY" not in json.dumps([found, read])
+    assert not of(read, "kms:CreateGrant")
+
+
+def test_a_serverless_endpoint_has_no_key(tmp_path: Path) -> None:
+    more = f'kms_key = "{KEY}"\n[sagemaker.serving]\nmode = "serverless"\n'
+    ci(repository(tmp_path, "sagemaker", more=more), "sagemaker", "github")
+    assert "kms" not in json.dumps(document(tmp_path, "github", "deployer-policy.json"))
+
+
 def test_roles_are_made_only_within_the_boundary(tmp_path: Path) -> None:
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/bound"
     more = f'permissions_boundary = "{boundary}"\n'

@@ -102,8 +102,11 @@ def test_a_variant_comes_and_goes_at_once(aws: AwsServer, bundles: tuple[Bundle,
 def test_serverless_has_memory_and_no_instance(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     wanted = {**SERVERLESS, "provisioned_concurrency": 2}
     plan = cloud(**wanted).plan_deploy(bundles[0])
-    containers = "serverless containers of 1024 MB, at most 5, 2 always ready"
-    assert f"will serve on {containers}." in plan_text(plan)
+    containers = "at most 5 serverless containers of 1024 MB, 2 always ready"
+    text = plan_text(plan)
+    assert f"will serve on {containers}." in text
+    assert f"A{containers[1:]} run at a time" in text
+    assert f"endpoint {NAME} (billed by what is used, and by what is kept ready)" in text
     made = deploy(bundles[0], **wanted)
     (variant,) = config(aws).production_variants
     sizes = {"MemorySizeInMB": 1024, "MaxConcurrency": 5, "ProvisionedConcurrency": 2}
@@ -276,6 +279,7 @@ def test_asked_otherwise_it_says_how(
     ask = made.invoke if mode else made.invoke_async
     with pytest.raises(Refused, match=f"inference type(?s:.*){advice}"):
         ask(QUESTION, 60)
+    assert not [key for key in aws.keys[BUCKET] if "/async/requests/" in key]
 
 
 def test_async_on_the_command_line(

@@ -17,6 +17,8 @@ from onnxferry.system.errors import UsageError
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.endpoints import Trouble
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
+from tests.infra.sagemaker.test_flow import TRUST
+from tests.infra.sagemaker.test_private import given
 
 SHADOWED: dict[str, Any] = {"rollout": {"shadow": 50}, "capture": {}}
 CAPTURED = f"s3://onnxferry-{ACCOUNT}-{REGION}/onnxferry-captured/{ACCOUNT}-{REGION}"
@@ -79,7 +81,7 @@ def test_the_plan_says_what_runs_and_what_is_kept(
 ) -> None:
     deploy(bundles[0])
     text = plan_text(cloud(**SHADOWED).plan_deploy(bundles[1]))
-    assert f"Version {bundles[0].version} goes on serving on 2 x ml.m5.large." in text
+    assert f"Version {bundles[0].version} goes on serving on 1 x ml.m5.large." in text
     assert "At most 3 x ml.m5.large run at a time meanwhile." in text
     assert "gets a copy of 50 % of the requests as a shadow, on 1 x ml.m5.large" in text
     assert f"100 % of the requests and their answers are kept as they are in {CAPTURED}" in text
@@ -198,7 +200,7 @@ def test_what_can_have_no_shadow_is_told(
 
 
 def test_a_given_role_is_told_what_it_needs(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
-    role = f"arn:aws:iam::{ACCOUNT}:role/mine"
+    role = given(TRUST)
     planned = cloud(capture={}, role=role).plan_deploy(bundles[0])
     needs = f"needs s3:PutObject on arn:aws:s3:::{CAPTURED.removeprefix('s3://')}/*"
     assert any(needs in note for note in planned.summary.notes)
