@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
-from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
@@ -37,6 +36,8 @@ from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
+from onnxferry.infra.sagemaker.owned import read_owned
+from onnxferry.infra.sagemaker.resources import Resource, resources
 from onnxferry.infra.sagemaker.rollout import Goal
 from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.smoke import SmokeTest
@@ -115,7 +116,7 @@ class SageMakerCloud(Watching):
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
         there = self._own("delete")
-        owned = state.read_owned(self.clients, there)
+        owned = read_owned(self.clients, there)
         policies = (
             execution_role.role_policies(self.clients, self.names) if owned.role else ((), ())
         )
@@ -142,7 +143,7 @@ class SageMakerCloud(Watching):
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
         there = self._own("delete --unproved")
-        owned = state.read_owned(self.clients, there)
+        owned = read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used, self._without_shadow(there))
         return scaling.deleted(planned, self.clients, self.names)
@@ -228,8 +229,8 @@ class SageMakerCloud(Watching):
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
         there, names = self._read(), self.names
-        main, resources = there.main, tuple(self._resources(there))
-        absent = EndpointStatus(plan.TARGET, names.endpoint, "absent", resources=resources)
+        main, beside = there.main, self._resources(there)
+        absent = EndpointStatus(plan.TARGET, names.endpoint, "absent", resources=beside)
         if main is None:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
@@ -251,33 +252,8 @@ class SageMakerCloud(Watching):
         serving = replace(absent, state=main.state, url=url, version=there.version)
         return replace(serving, previous=previous, details=details)
 
-    def _resources(self, there: CurrentState) -> Iterator[tuple[str, str, str]]:
-        owned = state.read_owned(self.clients, there)
-        yield from _hosting(there)
-        if self.settings.role:
-            yield "role", self.settings.role, "given"
-        elif owned.role:
-            yield "role", self.names.role, "made"
-        if owned.template:
-            yield "template", owned.template, "deployed"
-        for found in owned.packages:
-            for package in found.found:
-                name = f"s3://{found.bucket}/{found.folder}{package.version}"
-                yield "package", name, f"{len(package.objects)} objects"
-                for key, upload in package.uploads:
-                    yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
-            if found.others:
-                name = f"s3://{found.bucket}/{found.folder}"
-                yield "objects", name, f"{found.others} that are not onnxferry's"
-        for folder in owned.unmarked:
-            yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
-        for group in owned.logs:
-            yield "log group", group, "kept"
-        for job in self._busy():
-            yield jobs.JOB, job, f"at work, {HOURLY}"
-        for one in scaling.read_if_allowed(self.clients, self.names):
-            by = "" if one.ours else ", by others"
-            yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
+    def _resources(self, there: CurrentState) -> tuple[Resource, ...]:
+        return tuple(resources(self.clients, there, self._busy()))
 
     @property
     def _smoke_test(self) -> SmokeTest:
@@ -291,26 +267,3 @@ class SageMakerCloud(Watching):
 
     def _read(self) -> CurrentState:
         return state.read(self.clients, self.names)
-
-
-def _unproved(state: str) -> str:
-    """One that failed has no instances."""
-    said = {"Deleting": "", "Failed": ", not proved"}
-    return state + said.get(state, f", not proved, {HOURLY}")
-
-
-def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
-    for endpoint in filter(None, (there.main, there.candidate)):
-        proved = endpoint is there.main and endpoint.history
-        yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
-    if there.shadow and there.main:
-        runs = f"{running(there.shadow, there.main.counts)}, not proved, {HOURLY}"
-        yield "shadow", there.shadow["VariantName"], runs
-    for config in there.configs:
-        serves = there.main and config == there.main.config
-        use = "serves" if serves else "previous" if config == there.previous else "kept"
-        yield "endpoint configuration", config, use
-    for model in there.models:
-        yield "model", model, "kept"
-    for alarm in there.alarms.values():
-        yield "alarm", alarm.name, alarm.state

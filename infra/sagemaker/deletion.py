@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.sagemaker import capture, rollout
 from onnxferry.infra.sagemaker.names import Names, own_template, stack_name
+from onnxferry.infra.sagemaker.owned import OwnedResources
 from onnxferry.infra.sagemaker.plan import (
     TARGET,
     deleted,
@@ -17,7 +18,7 @@ from onnxferry.infra.sagemaker.plan import (
     deleted_packages,
 )
 from onnxferry.infra.sagemaker.rollout import Goal, deleted_found
-from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
+from onnxferry.infra.sagemaker.state import CurrentState
 
 Policies = tuple[tuple[str, ...], tuple[str, ...]]
 Hosting = tuple[set[str], set[str]]

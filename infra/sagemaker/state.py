@@ -18,10 +18,9 @@ from onnxferry.infra.sagemaker.names import (
     TEMPLATE_TAG,
     VERSION_TAG,
     Names,
-    log_group,
     values_of,
 )
-from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
+from onnxferry.infra.sagemaker.packages import Packages, packages
 
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
@@ -140,19 +139,6 @@ class Prerequisites:
     boundary: str = ""
 
 
-@dataclass(frozen=True)
-class OwnedResources:
-    """What else deploying made: packages, log groups, and whether the role; and folders of packages
-    `unmarked`, which an earlier release may have made. `template` is the tag of the template whose
-    the role or the endpoint is, "" for none."""
-
-    packages: tuple[Packages, ...]
-    logs: tuple[str, ...]
-    role: bool
-    unmarked: tuple[str, ...] = ()
-    template: str = ""
-
-
 def read(clients: AwsClients, names: Names) -> CurrentState:
     """The endpoint now. Raises NameTaken where an endpoint of its names is not ours."""
     main, candidate = (own(clients, names, n) for n in (names.endpoint, names.candidate))
@@ -191,20 +177,6 @@ def _role(
         return (desired.role["policy"]["PolicyName"],), bound
     found_policies = execution_role.role_policies(clients, names)[0]
     return found_policies, execution_role.boundary_of(found)
-
-
-def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
-    """Packages are looked for where they are put now, and where the models say."""
-    names = state.names
-    own = {(names.bucket, folder) for folder in (names.folder, *names.package_folders)}
-    places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
-    found = [packages(clients, names, *place) for place in sorted(own.union(filter(None, places)))]
-    role = None if names.settings.role else execution_role.described_role(clients, names)
-    template = values_of((role or {}).get("Tags", [])).get(TEMPLATE_TAG, "")
-    made = role is not None and not template
-    main = state.main.tags.get(TEMPLATE_TAG, "") if state.main else ""
-    logs, unmarked = _log_groups(clients, names), storage.unmarked(clients, names)
-    return OwnedResources(tuple(found), logs, made, unmarked, main or template)
 
 
 def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
@@ -247,7 +219,7 @@ def served(clients: AwsClients, config: str) -> tuple[str, Variants]:
     """The package (s3://...) that a configuration serves, and its production variants."""
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
     variant = variants_of(clients.call(*describe, EndpointConfigName=config))
-    return _url_of_model(clients, variant["ModelName"]), variant
+    return url_of_model(clients, variant["ModelName"]), variant
 
 
 def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
@@ -293,16 +265,7 @@ def _ours(found: Mapping[str, Tagged | None]) -> dict[str, Tagged]:
     return {name: tagged for name, tagged in found.items() if tagged}
 
 
-def _url_of_model(clients: AwsClients, model: str) -> str:
+def url_of_model(clients: AwsClients, model: str) -> str:
+    """The package (s3://...) of a model."""
     found = clients.call("sagemaker", "describe_model", f"model {model}", ModelName=model)
     return str(found["PrimaryContainer"]["ModelDataUrl"])
-
-
-def _log_groups(clients: AwsClients, names: Names) -> tuple[str, ...]:
-    group, listed = log_group(names.endpoint), ("logs", "describe_log_groups", "logGroups")
-    found = clients.if_allowed(
-        lambda: clients.pages(*listed, "log groups", logGroupNamePrefix=group),
-        "log groups are not looked for",
-    )
-    known = {group, log_group(names.candidate)}
-    return tuple(sorted(known & {item["logGroupName"] for item in found or ()}))

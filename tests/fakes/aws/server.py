@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import socket
 import tempfile
 import threading
@@ -35,6 +34,7 @@ from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
 from tests.fakes.aws.stack_resources import Services
 from tests.fakes.aws.stacks import Stacks
+from tests.fakes.aws.tagging import change_tags, check_tags, listed
 from tests.fakes.aws.transform_jobs import Account, TransformJobs
 
 ACCOUNT = "123456789012"
@@ -50,7 +50,6 @@ _UNSET = (
 _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 _OWN = ("sagemaker", "service-quotas", "application-autoscaling", "cloudwatch")
-_TAG = re.compile(r"[\w\s.:/=+\-@]*")
 
 
 class AwsServer:
@@ -235,7 +234,7 @@ class AwsServer:
         """What this layer answers of SageMaker, or refuses before moto sees it; None leaves it to
         moto."""
         asked = call.parameters
-        _check_tags(asked.get("Tags", []))
+        check_tags(asked.get("Tags", []))
         tables = [part.operations() for part in self.parts]
         for name in (str(call), call.operation):
             for table in tables:
@@ -251,8 +250,8 @@ class AwsServer:
         kind, _, name = arn.rpartition(":")[2].partition("/")
         if kind == "endpoint":
             tags = self.endpoints.tags_of(arn)
-            _change_tags(tags, operation, asked)
-            return _listed(tags)
+            change_tags(tags, operation, asked)
+            return listed(tags)
         known = {
             "model": self.sagemaker._models,
             "endpoint-config": self.sagemaker.endpoint_configs,
@@ -261,9 +260,9 @@ class AwsServer:
         if name not in known[kind]:
             raise validation(f'Could not find {kind} "{arn}".')
         tags = {tag["Key"]: tag["Value"] for tag in known[kind][name].tags}
-        _change_tags(tags, operation, asked)
-        known[kind][name].tags = _listed(tags)["Tags"]
-        return _listed(tags)
+        change_tags(tags, operation, asked)
+        known[kind][name].tags = listed(tags)["Tags"]
+        return listed(tags)
 
     @contextmanager
     def reachable(self, **changes: str | None) -> Iterator[None]:
@@ -305,28 +304,6 @@ class AwsServer:
     def close(self) -> None:
         self._server.server_close()
         self._temp.cleanup()
-
-
-def _check_tags(given: Any) -> None:
-    """What botocore's model says, and botocore does not check. Some services take a table."""
-    tags = _listed(given)["Tags"] if isinstance(given, dict) else given
-    for tag in tags:
-        texts = (tag.get("Key", "x"), tag.get("Value", ""))
-        if texts[0].lower().startswith("aws:") or not all(map(_TAG.fullmatch, texts)):
-            raise validation(f"Tag {texts} failed to satisfy constraint.")
-    if len(tags) > 50 or len({tag.get("Key") for tag in tags}) < len(tags):
-        raise validation("Tags must be at most 50, with unique keys.")
-
-
-def _change_tags(tags: dict[str, str], operation: str, asked: Mapping[str, Any]) -> None:
-    if operation == "AddTags":
-        tags.update({tag["Key"]: tag["Value"] for tag in asked["Tags"]})
-    for key in asked.get("TagKeys", []):
-        tags.pop(key, None)
-
-
-def _listed(tags: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
-    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

@@ -34,7 +34,12 @@ def job(runner: Runner, name: str) -> str:
     return "".join(runner.run(text) for _, text, _ in found)
 
 
-def test_a_pipeline_plans_deploys_and_rolls_back(aws: AwsServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "jobs", [("plan",), pytest.param(("plan", "deploy", "rollback"), marks=pytest.mark.series)]
+)
+def test_a_pipeline_plans_deploys_and_rolls_back(
+    aws: AwsServer, tmp_path: Path, jobs: tuple[str, ...]
+) -> None:
     aws.endpoints.looks = 0
     root = repository(tmp_path / "repository", "sagemaker", MODEL)
     folder = model(root / "models" / "squad", 30)
@@ -57,7 +62,9 @@ def test_a_pipeline_plans_deploys_and_rolls_back(aws: AwsServer, tmp_path: Path)
     assert f"replaces {before.version}" in plan
     assert runner.summary.read_text(encoding="utf-8") == plan
     assert aws.endpoints["squad"].config == first
-
+    assert runner.installed.count("onnxferry[image,aws]==") == 1
+    if "deploy" not in jobs:
+        return
     aws.authorizer.allows = may["deployer"]
     assert "squad on sagemaker: InService" in job(runner, "deploy")
     assert aws.endpoints["squad"].config != first

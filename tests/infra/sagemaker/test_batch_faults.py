@@ -42,7 +42,7 @@ CHANGES = (
     "PutObject",
     "DeleteRolePolicy",
 )
-OFTEN = {10, 14}  # of these, what a normal run takes
+OFTEN = {14}  # of these, what a normal run takes
 CASES = [
     pytest.param(i, id=f"{i}-{name}", marks=[] if i in OFTEN else [pytest.mark.series])
     for i, name in enumerate(CHANGES)
@@ -91,7 +91,9 @@ def test_a_batch_that_a_fault_ended_is_gone_on_with(
     ends_well(aws)
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.DROPPED_AFTER])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(Fault.THROTTLED, marks=pytest.mark.series), Fault.DROPPED_AFTER]
+)
 def test_trouble_that_passes_is_not_noticed(
     aws: AwsServer, bundles: tuple[Bundle, ...], numbers: list[int], fault: Fault
 ) -> None:
@@ -114,7 +116,9 @@ def alone(bundles: tuple[Bundle, ...]) -> Iterator[AwsServer]:
     aws.close()
 
 
-@pytest.mark.parametrize("operation", ["CreateTransformJob", "StopTransformJob"])
+@pytest.mark.parametrize(
+    "operation", ["CreateTransformJob", pytest.param("StopTransformJob", marks=pytest.mark.series)]
+)
 def test_a_killed_run_is_gone_on_with(
     alone: AwsServer, bundles: tuple[Bundle, ...], operation: str
 ) -> None:

@@ -133,7 +133,8 @@ def test_a_quota_of_concurrency_is_asked_before_anything_is_made(
         execute(lambda: made.plan_deploy(bundles[1]), made, Consent(yes=True, terminal=False))
 
 
-MOVES = [({}, SERVERLESS), ({}, ASYNC), (ASYNC, {}), (ASYNC, SERVERLESS), (SERVERLESS, ASYNC)]
+_MOVES = [({}, SERVERLESS), (ASYNC, {}), ({}, ASYNC), (ASYNC, SERVERLESS), (SERVERLESS, ASYNC)]
+MOVES = [pytest.param(*m, marks=[pytest.mark.series] * (i > 1)) for i, m in enumerate(_MOVES)]
 
 
 @pytest.mark.parametrize(("before", "after"), MOVES)

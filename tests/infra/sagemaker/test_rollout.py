@@ -30,6 +30,7 @@ from tests.fakes.aws.alarms import CROSSED
 from tests.fakes.aws.answers import Refusal
 from tests.fakes.aws.endpoints import Trouble
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy, settings_of
+from tests.infra.sagemaker.test_flow import TRUST
 
 Bundles = tuple[Bundle, ...]
 CANARY = {"traffic": "canary", "step_percent": 25}
@@ -92,7 +93,12 @@ Rehearsed = Callable[..., None]
     ("rollout", "routing", "last"),
     [
         ({}, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, 300),
-        ({"termination_wait_seconds": 0}, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, 0),
+        pytest.param(
+            {"termination_wait_seconds": 0},
+            {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+            0,
+            marks=pytest.mark.series,
+        ),
         ({"alarms": False}, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, 0),
         (
             {**CANARY, "wait_seconds": 600, "termination_wait_seconds": 120},
@@ -219,8 +225,15 @@ def test_alarms_that_are_switched_off_go(aws: AwsServer, bundles: Bundles) -> No
     assert made.plan_deploy(bundles[0]).changes == ()
 
 
-@pytest.mark.parametrize("stage", [1, 2])
-@pytest.mark.parametrize("reason", ["", "An alarm was in ALARM."])
+@pytest.mark.parametrize(
+    ("stage", "reason"),
+    [
+        pytest.param(1, "", marks=pytest.mark.series),
+        (2, ""),
+        pytest.param(1, "An alarm was in ALARM.", marks=pytest.mark.series),
+        pytest.param(2, "An alarm was in ALARM.", marks=pytest.mark.series),
+    ],
+)
 def test_an_alarm_that_fires_in_the_middle_takes_the_update_back_and_is_named(
     aws: AwsServer, bundles: Bundles, stage: int, reason: str
 ) -> None:
@@ -389,7 +402,7 @@ def test_too_many_alarms_in_the_account(aws: AwsServer, bundles: Bundles) -> Non
 
 def test_a_given_role_that_may_not_see_the_alarms(aws: AwsServer, bundles: Bundles) -> None:
     iam = boto3.client("iam", region_name=REGION)
-    role = iam.create_role(RoleName="given", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = iam.create_role(RoleName="given", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
     blind = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [blind]})
     iam.put_role_policy(RoleName="given", PolicyName="p", PolicyDocument=document)

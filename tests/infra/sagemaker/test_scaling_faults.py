@@ -47,11 +47,7 @@ AFTER: Mapping[str, Mapping[str, Any]] = {
 }
 CASES = [(flow, name) for flow, names in CALLS.items() for name in names]
 # what a normal run takes of the change of the instance type
-OFTEN = {
-    "refused": {"UpdateEndpoint", "PutScalingPolicy"},
-    "lost": set(),
-    "killed": {"DeregisterScalableTarget", "RegisterScalableTarget"},
-}
+OFTEN = {"refused": {"UpdateEndpoint"}, "lost": set(), "killed": {"RegisterScalableTarget"}}
 
 
 def sample(fault: str) -> list[Any]:

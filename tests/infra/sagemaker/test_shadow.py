@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
 
 from onnxferry.infra.apply import apply
@@ -18,7 +19,6 @@ from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.endpoints import Trouble
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 from tests.infra.sagemaker.test_flow import TRUST
-from tests.infra.sagemaker.test_private import given
 
 SHADOWED: dict[str, Any] = {"rollout": {"shadow": 50}, "capture": {}}
 CAPTURED = f"s3://onnxferry-{ACCOUNT}-{REGION}/onnxferry-captured/{ACCOUNT}-{REGION}"
@@ -200,7 +200,8 @@ def test_what_can_have_no_shadow_is_told(
 
 
 def test_a_given_role_is_told_what_it_needs(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
-    role = given(TRUST)
+    iam = boto3.client("iam", region_name=REGION)
+    role = iam.create_role(RoleName="mine", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
     planned = cloud(capture={}, role=role).plan_deploy(bundles[0])
     needs = f"needs s3:PutObject on arn:aws:s3:::{CAPTURED.removeprefix('s3://')}/*"
     assert any(needs in note for note in planned.summary.notes)

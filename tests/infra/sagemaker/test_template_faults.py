@@ -27,7 +27,7 @@ CALLS = (
 )
 SAMPLE = (7,)
 STEPS = 10
-LASTING = (Fault.OUTAGE, Fault.LOST)
+LASTING = (pytest.param(Fault.OUTAGE, marks=pytest.mark.series), Fault.LOST)
 
 
 def run(made: SageMakerCloud, bundle: Bundle) -> None:
@@ -67,7 +67,7 @@ def test_these_calls_are_all_that_it_changes(aws: AwsServer, bundles: tuple[Bund
     assert tuple(name for name in named if name != "DeleteChangeSet") == CALLS
 
 
-@pytest.mark.parametrize("fault", LASTING, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", LASTING, ids=["OUTAGE", "LOST"])
 @pytest.mark.parametrize(
     "at", [pytest.param(i, marks=[] if i in SAMPLE else pytest.mark.series) for i in range(12)]
 )
@@ -101,15 +101,21 @@ def test_a_run_that_is_cut_off_after_a_step(
     assert cloud().plan_template_with(bundles[0]).changes == ()
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(pytest.param(f, marks=pytest.mark.series) for f in (Fault.THROTTLED, Fault.BROKEN)),
+        pytest.param(Fault.DROPPED_BEFORE, marks=pytest.mark.series),
+        Fault.DROPPED_AFTER,
+    ],
+)
 def test_every_call_is_troubled_once(
-    aws: AwsServer, bundles: tuple[Bundle, ...], undisturbed: Any
+    aws: AwsServer, bundles: tuple[Bundle, ...], undisturbed: Any, fault: Fault
 ) -> None:
-    for fault in (Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER):
-        aws.reset()
-        aws.faults.every = fault
-        run(cloud(), bundles[0])
-        aws.begin()
-        assert found(aws) == undisturbed, fault
+    aws.faults.every = fault
+    run(cloud(), bundles[0])
+    aws.begin()
+    assert found(aws) == undisturbed
 
 
 def test_ctrl_c_leaves_cloudformation_at_work_and_the_next_run_waits(

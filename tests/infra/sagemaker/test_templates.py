@@ -19,6 +19,7 @@ from tests.infra.sagemaker.provider_arguments import ARGUMENTS
 from tests.infra.sagemaker.template_settings import SETTINGS
 
 PACKAGE = Package("sagemaker", "tiny-qa", Path("model.tar.gz"), "", 0, "3.12", ())
+OFTEN = ("real time", "async")  # what a normal run lints
 EVERY = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 _REFERENCE = re.compile(r"\b(aws_\w+)\.(\w+)\b|\b(var|local)\.(\w+)")
 
@@ -31,7 +32,9 @@ def made(kind: str, **settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param(given, id=name, marks=[pytest.mark.series] * (name in ("linear", "given")))
+        pytest.param(
+            given, id=name, marks=[pytest.mark.series] * (name not in ("real time", "async"))
+        )
         for name, given in SETTINGS.items()
     ],
 )
