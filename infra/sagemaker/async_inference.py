@@ -65,6 +65,20 @@ def rights(names: Names) -> Iterator[tuple[list[str], str, str]]:
         yield list(dict.fromkeys(topics)), "sns", "Publish"
 
 
+def notes(names: Names) -> Iterator[str]:
+    """What is said of it in a plan."""
+    serving = names.settings.serving
+    if not isinstance(serving, Async):
+        return
+    where = f"{answers(names, serving)}, failures into {failures(names, serving)}"
+    yield f"It answers later, into {where}."
+    if names.settings.role:
+        needed = "; ".join(
+            f"{service}:{what} on {' '.join(at)}" for at, service, what in rights(names)
+        )
+        yield f"The role {names.settings.role} needs for that: {needed}."
+
+
 def _objects(names: Names, place: str) -> str:
     """The ARN of all objects below a place; failures are below the answers."""
     return f"arn:{names.partition}:s3:::{place.removeprefix('s3://').rstrip('/')}/*"

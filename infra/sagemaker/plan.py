@@ -13,7 +13,7 @@ from typing import Any
 from onnxferry.infra.costs import USED
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
-from onnxferry.infra.sagemaker import alarms, capture, rollout, shadow
+from onnxferry.infra.sagemaker import alarms, async_inference, capture, rollout, shadow
 from onnxferry.infra.sagemaker.desired import DesiredState, Upload
 from onnxferry.infra.sagemaker.fleet import Variant, variants_of
 from onnxferry.infra.sagemaker.guardrails import UNGUARDED, Guardrails, guardrails
@@ -72,6 +72,7 @@ def deploy(
             *rollout.notes(state, goal.variant),
             *guard.notes,
             *shadow.notes(state, desired, beside),
+            *async_inference.notes(names),
             *capture.notes(names),
         ),
         region=names.region,

@@ -23,6 +23,8 @@ from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.endpoints import Trouble
 from tests.fakes.aws.quotas import SERVERLESS as QUOTA
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
+from tests.infra.sagemaker.test_flow import TRUST
+from tests.infra.sagemaker.test_private import given
 
 BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
 SERVERLESS = {"mode": "serverless", "memory_mb": 1024, "max_concurrency": 5}
@@ -228,6 +230,16 @@ def test_async_answers_go_where_they_are_wanted(
     assert answer.startswith("out/")
     apply(made.plan_delete(), made)
     assert len(aws.keys["theirs"]) == 2
+
+
+def test_the_plan_says_where_async_answers_go(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
+    wanted = {**ASYNC, "output": "s3://mine/out/", "success_topic": TOPIC}
+    text = plan_text(cloud(**wanted).plan_deploy(bundles[0]))
+    assert "It answers later, into s3://mine/out/, failures into s3://mine/out/failures/." in text
+    planned = cloud(**wanted, role=given(TRUST)).plan_deploy(bundles[0])
+    (needed,) = [note for note in planned.summary.notes if "needs for that: " in note]
+    assert "s3:PutObject on arn:aws:s3:::mine/out/*" in needed
+    assert f"sns:Publish on {TOPIC}" in needed
 
 
 def test_async_refusals_are_replies(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
