@@ -73,9 +73,9 @@ class ShadowLimits:
 @click.option("--min-agreement", type=click.FloatRange(0, 1), help=_AGREEMENT)
 @click.option("--max-slower", type=click.FloatRange(0, min_open=True), help=_SLOWER)
 def compare(hours: float | None, limit: int, output: str, **flags: Any) -> None:
-    """Report how answers and latency of a new version that runs as a shadow (rollout.shadow of
-    deploy.toml) differ from those of the live version, by the captured data. Changes nothing. Exit
-    code 1 where there is nothing to compare yet, or a limit that was asked for is not kept."""
+    """Report how a shadow answers, and how fast, beside the live version: a new version that gets a
+    copy of the requests (rollout.shadow of deploy.toml), by the captured data. Changes nothing.
+    Exit code 1 where there is nothing to compare yet, or a limit that was asked for is not kept."""
     from onnxferry.infra import comparison, comparison_text
 
     limits = ShadowLimits(flags.pop("min_agreement"), flags.pop("max_slower"))

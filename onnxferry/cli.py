@@ -31,7 +31,7 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "status": (_CLOUDS, "Show what is live on TARGET."),
     "compare": (
         "onnxferry.infra.compare_command:{}",
-        "Report how a shadow's answers and latency differ from the live version's.",
+        "Report how a shadow answers, and how fast, beside the live version.",
     ),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
     "open": (

@@ -25,10 +25,10 @@ _AWS = {
     "s3:GetEncryptionConfiguration": "the role is given no right to a KMS key of the bucket",
     "s3:ListBucketMultipartUploads": "unfinished uploads are not found, and stay",
     "s3:ListBucketVersions": "old versions of objects are not found, and stay",
-    "sagemaker:ListTransformJobs": "batch jobs that are at work are not seen, and not stopped",
     "servicequotas:ListServiceQuotas": "the quota is not checked before anything is made",
 }
-_LOOKS = {  # who deploys with alarms, or [sagemaker.scaling], needs them
+_LOOKS = {  # who deploys with alarms or [sagemaker.scaling], or runs `batch`, needs them
+    "sagemaker:ListTransformJobs": "batch jobs that are at work are not seen",
     "cloudwatch:DescribeAlarms": "alarms are not shown",
     **{
         f"application-autoscaling:{action}": "whether the endpoint is autoscaled is not shown"

@@ -146,7 +146,7 @@ class SageMakerCloud(Watching):
         owned = read_owned(self.clients, there)
         used = Checks(self.clients, there).users(*deletion.unproved(there))
         planned = deletion.delete_unproved(there, owned, used, self._without_shadow(there))
-        return scaling.deleted(planned, self.clients, self.names)
+        return self._noted(scaling.deleted(planned, self.clients, self.names))
 
     def _without_shadow(self, there: CurrentState) -> Goal | None:
         """How the endpoint comes to what serves there alone; None where it has no shadow."""

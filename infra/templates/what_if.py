@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from onnxferry.infra.clients.azure_deployments import ResourceChange
 from onnxferry.infra.plan import Action, Step
 from onnxferry.infra.templates.arm import Template, TemplateResource
+
+if TYPE_CHECKING:  # another cloud's templates are told in the same lines, without Azure's SDK
+    from onnxferry.infra.clients.azure_deployments import ResourceChange
 
 FOLLOW = "follow_resource"
 _NOTHING = ("NoChange", "Ignore")

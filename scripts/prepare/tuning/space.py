@@ -13,7 +13,8 @@ from onnxferry.scripts.prepare.tuning.scenario import LATENCY, RATE, THROUGHPUT
 Changes: TypeAlias = Mapping[str, Any]  # options and their values, against others
 ALL = (LATENCY, THROUGHPUT, RATE)
 MANY = (THROUGHPUT, RATE)  # where runs meet
-NOT_TUNED: tuple[str, ...] = ()  # fields of EngineOptions that change no speed
+# fields of EngineOptions that a host says of itself
+NOT_TUNED: tuple[str, ...] = ("processes",)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from onnxferry.infra.sagemaker.batch import cloud as batch_cloud
 from onnxferry.infra.waiting import Clock
 from tests import tiny
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
+from tests.fakes.aws.endpoints import Trouble
 from tests.fakes.aws.in_process import attach
 from tests.fakes.aws.role_rights import NETWORK as ROLE_NETWORK
 from tests.fakes.azure import AzureFake
@@ -34,7 +35,7 @@ from tests.fakes.azure.providers.authorization import BLOB_ROLES
 from tests.fakes.azure.providers.insights import PUBLISHER
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import ENTRA, AzureAccount
-from tests.infra.policies.flows import NAME, Command, CommandLine, Models
+from tests.infra.policies.flows import NAME, STACK_FAILS, Command, CommandLine, Models
 from tests.infra.sagemaker.conftest import no_pauses
 from tests.infra.sagemaker.test_flow import ALLOW, TRUST
 
@@ -232,6 +233,8 @@ class _Others:
         authorizer = self.aws.authorizer
         authorizer.allows = lambda permission: True
         self.aws.blue_green.at = {1: self._fire} if "earlier" in command.says else {}
+        fails = command.says == STACK_FAILS
+        self.aws.endpoints.trouble = {NAME: Trouble("no capacity")} if fails else {}
         if command.name == "compare":
             self.aws.capture.deliver()
         if command.name == "list" and not there:

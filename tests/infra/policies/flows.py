@@ -60,6 +60,7 @@ LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
 WHOLE = ("--deploy", "--endpoint", "--yes")
 DIFFERS = "the golden request differs"
+STACK_FAILS = "UPDATE_ROLLBACK"
 FLOWS = (
     Command("deploy", "a"),
     Command("deploy", "a"),
@@ -82,6 +83,7 @@ FLOWS = (
     Command("delete", more=("--yes",)),
     Command("template", "a", more=WHOLE, only="sagemaker"),
     Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
+    Command("template", "b", (1,), WHOLE, changed=True, says=STACK_FAILS, only="sagemaker"),
     Command("template", "b", more=WHOLE, changed=True, only="sagemaker"),
     Command("delete", "b", more=("--yes",), only="sagemaker"),
     Command("deploy", "a", more=(*ASYNC, "--set", "scaling.min=0"), only="sagemaker"),
