@@ -237,8 +237,10 @@ def fewest_of(state: CurrentState, wanted: Variant) -> int:
     return fewest(state.variant, _counts(state), wanted)
 
 
-def minutes(names: Names, serving: Steps) -> tuple[int, int]:
-    """How long the steps usually take, from and to."""
+def minutes(names: Names, serving: Steps) -> tuple[int, int] | None:
+    """How long the steps usually take, from and to; None where they bring up nothing."""
+    if not any(step.operation for step in serving):
+        return None
     made = any(s.name == names.candidate and s.action is Action.CREATE for s in serving)
     least, most = (10, 25) if made else (5, 15)
     waits = math.ceil(sum(_waits(step) for step in serving) / 60)

@@ -15,6 +15,10 @@ from onnxferry.infra import tag_rules as tagging
 from onnxferry.infra.target_tables.scaling import Scaling
 from onnxferry.infra.target_tables.table import PricedTable, Table
 
+_KEY = (
+    r"^(arn:aws[\w-]*:kms:[\w-]+:\d{12}:(key|alias)/[\w/-]+|alias/[\w/-]+"
+    r"|(mrk-)?[0-9a-fA-F][0-9a-fA-F-]{31,35})$"
+)
 Folder = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.*$")]
 VariantName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
@@ -193,7 +197,7 @@ class SageMaker(PricedTable):
     """ARN of the policy that bounds the role that is created."""
     image: str | None = None
     """Image URI; default: the Hugging Face CPU container of the region."""
-    kms_key: str | None = None
+    kms_key: str | None = Field(None, pattern=_KEY, examples=["alias/serving"])
     """KMS key (id, ARN or alias) that encrypts the instances' disks, captured data and answers in
     S3; default: AWS's own keys."""
     requests_per_month: int | None = Field(None, ge=0)

@@ -37,6 +37,7 @@ TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "permissions_boundary": "arn:aws:iam::123456789012:policy/bound",
     "subnets": SUBNETS,
     "security_groups": GROUPS,
+    "kms_key": "alias/serving",
     "output": "s3://bucket/answers/",
     "inputs": {"sagemaker": ("s3://bucket/requests/",), "model": "abc4"},
     "success_topic": "arn:aws:sns:eu-west-1:123456789012:done",
