@@ -4,6 +4,7 @@ error."""
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import json
 import lzma
@@ -150,6 +151,16 @@ def test_goemotions_file_without_a_header_is_read(name: str, model: Path, tmp_pa
 )
 def test_a_files_name_tells_of_tabs(name: str, tabs: bool) -> None:
     assert has_tabs(name) is tabs
+
+
+def test_long_cells_are_read_and_the_limit_of_the_process_stays(
+    model: Path, tmp_path: Path
+) -> None:
+    """An endpoint's core in the same process goes on refusing what its container refuses."""
+    before, long = csv.field_size_limit(), "good " * 40_000
+    (tmp_path / "in.csv").write_text(f"text\n{long}\n", encoding="utf-8")
+    scored(tmp_path / "in.csv", tmp_path / "out.csv", "--model", model)
+    assert csv.field_size_limit() == before
 
 
 def test_csv_cells_stay_as_they_are(model: Path, tmp_path: Path) -> None:

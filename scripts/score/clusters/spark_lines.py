@@ -34,13 +34,15 @@ class Lines:
         return self._csv(line) if self.cells else _json(line)
 
     def _csv(self, line: str) -> str:
-        csv.field_size_limit(_LARGEST_CELL)
+        before = csv.field_size_limit(_LARGEST_CELL)
         how: dict[str, Any] = {"strict": True} if self.quotes else {"quoting": csv.QUOTE_NONE}
         try:
             rows = csv.reader(StringIO(line, newline=""), delimiter=self.delimiter, **how)
             row = next(rows, list[str]())
         except csv.Error as e:
             return f"is not readable as CSV: {e}"
+        finally:
+            csv.field_size_limit(before)
         if len(row) > self.cells and not any(row[self.cells :]):
             return ""
         return f"has {len(row)} cells, and the table {self.cells} columns"

@@ -73,7 +73,15 @@ def _records(file: File, text: TextFormat) -> tuple[list[str], Iterator[Row]]:
 
 
 def _rows(file: File, text: TextFormat) -> Iterator[Row]:
-    csv.field_size_limit(_LARGEST_CELL)
+    """The limit of a cell is the process's: it is put back for whoever else reads CSV."""
+    before = csv.field_size_limit(_LARGEST_CELL)
+    try:
+        yield from _read(file, text)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _read(file: File, text: TextFormat) -> Iterator[Row]:
     tabs = not text.delimiter and has_tabs(file.path.name)
     with text_of(file.path, text, newline="") as lines:
         # a .tsv file has no quotes: a text that begins with one would swallow what follows
