@@ -32,7 +32,6 @@ _OUTPUT = "Folder for the answers: NAME.out for each file NAME, a line for each 
 _TYPE = "Instance type; default: that of the endpoint."
 _OVERWRITE = "Score all files again; otherwise those that have answers are left out."
 _CANCEL = "Stop the job that is at work on this input and output."
-_FORCE = "Take the lease of a run that is at work."
 
 
 @options.command()
@@ -55,7 +54,7 @@ _FORCE = "Take the lease of a run that is at work."
 @click.option("--wait/--no-wait", default=True, help="Follow the job to its end.")
 @click.option("--cancel", is_flag=True, help=_CANCEL)
 @click.option("--format", "form", type=options.FORMATS, default="text", help="Of what is printed.")
-@click.option("--force", is_flag=True, help=_FORCE)
+@options.force
 def batch(yes: bool, force: bool, cancel: bool, wait: bool, form: str, **flags: Any) -> None:
     """Score the files at INPUT into OUTPUT by a job of TARGET's own. A line comes out for each line
     in, with errors in their place. Scores the first rows here, and shows what the job will cost,

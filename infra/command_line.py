@@ -37,7 +37,6 @@ _CLOUD = options.apply(
     options.settings,
     options.output,
 )
-_FORCE = click.option("--force", is_flag=True, help="Take the lease of a run that is at work.")
 
 
 @options.command()
@@ -52,7 +51,7 @@ def init(target: str, file: Path) -> None:
 @options.command()
 @_CLOUD
 @options.yes
-@_FORCE
+@options.force
 @click.option("--keep-failed", is_flag=True, help="Keep what has not proved itself, to look at it.")
 def deploy(yes: bool, force: bool, keep_failed: bool, output: str, **flags: Any) -> None:
     """Package the model and put it live on TARGET; what serves is not touched until its successor
@@ -168,7 +167,7 @@ def logs(lines: int, since: str | None, follow: bool, output: str, **flags: Any)
 @options.command()
 @_CLOUD
 @options.yes
-@_FORCE
+@options.force
 def rollback(yes: bool, force: bool, output: str, **flags: Any) -> None:
     """Put the previous version back. Shows the plan first, and asks on a terminal."""
     given = CommandOptions(**flags)
@@ -181,7 +180,7 @@ def rollback(yes: bool, force: bool, output: str, **flags: Any) -> None:
 @options.command()
 @_CLOUD
 @options.yes
-@_FORCE
+@options.force
 @click.option(
     "--unproved", is_flag=True, help="Only what has not proved itself; what serves stays."
 )

@@ -35,7 +35,6 @@ _KIND = "What kind of template; default: the cloud's own."
 _ENDPOINT = (
     "With a package of the model, and the endpoint that serves it; both are then the template's."
 )
-_FORCE = "Take the lease of a run that is at work."
 
 
 @options.command()
@@ -54,7 +53,7 @@ _FORCE = "Take the lease of a run that is at work."
 @click.option("--what-if", is_flag=True, help=_WHAT_IF)
 @click.option("--deploy", is_flag=True, help=_DEPLOY)
 @click.option("--endpoint", is_flag=True, help=_ENDPOINT)
-@click.option("--force", is_flag=True, help=_FORCE)
+@options.force
 def template(path: Path | None, kind: str | None, output: str, **flags: Any) -> None:
     """Write what TARGET needs beside the package as a template of the cloud's own, with the values
     of deploy.toml as its defaults; preview it (--what-if), or deploy it (--deploy). Otherwise it

@@ -13,7 +13,7 @@ from typing import Any
 from onnxferry.infra.ci.delivery import DeliveryPipeline
 from onnxferry.infra.policies import ROLES
 from onnxferry.infra.sagemaker.names import Names
-from onnxferry.infra.sagemaker.role_policy import use_of_key
+from onnxferry.infra.sagemaker.policy_statements import use_of_key
 from onnxferry.infra.target_tables.sagemaker import Serverless
 
 _FOLDER = Path(__file__).parents[1] / "policies"

@@ -173,9 +173,8 @@ class AwsClients:
     def invoke_async(
         self, name: str, source: str, request: Request, timeout: float, **named: str
     ) -> dict[str, Any]:
-        """Where the answer to the request at `source` (s3://...) will be, and where a failure is
-        told; SageMaker gives it up after `timeout` seconds of work. `named` may have an
-        InferenceId."""
+        """Where the answer to the request at `source` (s3://...) will be, and what is said of a
+        failure; given up after `timeout` seconds of work. `named` may have an InferenceId."""
         kinds = {"ContentType": request.content_type or JSON, "Accept": request.accept}
         most = {"InvocationTimeoutSeconds": max(1, min(3600, round(timeout)))}
         asked = {"EndpointName": name, "InputLocation": source, **kinds, **most}

@@ -7,10 +7,9 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from onnxferry.infra.target_tables.sagemaker import Rollout
+from onnxferry.infra.target_tables.rollout import LONGEST_SECONDS, Rollout
 from onnxferry.system.errors import UsageError
 
-LONGEST_SECONDS = 28800  # of one update, as SageMaker has it
 _SHORTEST_SECONDS = 600
 _SIZES = {"canary": ("CANARY", "CanarySize"), "linear": ("LINEAR", "LinearStepSize")}
 

@@ -15,7 +15,7 @@ from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.tagging import changed_alarm_tags
-from onnxferry.infra.target_tables.sagemaker import Rollout
+from onnxferry.infra.target_tables.rollout import Rollout
 
 
 @dataclass(frozen=True)

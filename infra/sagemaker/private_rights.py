@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from onnxferry.infra.sagemaker.names import Names
+from onnxferry.infra.sagemaker.policy_statements import allow, use_of_key
 from onnxferry.infra.target_tables.sagemaker import Async, SageMaker, Serverless
 
 # which have no resources in policies
@@ -50,33 +51,17 @@ def _network(names: Names) -> Iterator[dict[str, Any]]:
         names.arn("ec2", f"security-group/{one}", account="*") for one in given.security_groups
     ]
     interfaces = names.arn("ec2", "network-interface/*")
-    yield _allow([interfaces, *subnets, *groups], "ec2", "CreateNetworkInterface")
+    yield allow([interfaces, *subnets, *groups], "ec2", "CreateNetworkInterface")
     there = {"ArnLike": {"ec2:Subnet": subnets}}
-    own = _allow(interfaces, "ec2", "CreateNetworkInterfacePermission DeleteNetworkInterface")
+    own = allow(interfaces, "ec2", "CreateNetworkInterfacePermission DeleteNetworkInterface")
     yield {**own, "Condition": there}
-    yield _allow("*", "ec2", _LOOKS)
+    yield allow("*", "ec2", _LOOKS)
 
 
 def _key(names: Names, key: str) -> Iterator[dict[str, Any]]:
     """A grant for the instances' disks, and the use of the key for what is put into S3."""
-    at, known = _named(names, key)
-    yield {**_allow(at, "kms", "DescribeKey"), **({"Condition": known} if known else {})}
-    resource = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-    yield {**_allow(at, "kms", "CreateGrant"), "Condition": {**known, **resource}}
+    yield use_of_key(names, key, "DescribeKey")
+    grant, resource = use_of_key(names, key, "CreateGrant"), {"kms:GrantIsForAWSResource": "true"}
+    yield {**grant, "Condition": {**grant.get("Condition", {}), "Bool": resource}}
     if isinstance(names.settings.serving, Async) or names.settings.capture:
-        yield {**_allow(at, "kms", _OBJECTS), **({"Condition": known} if known else {})}
-
-
-def _named(names: Names, key: str) -> tuple[str, dict[str, Any]]:
-    """A key's ARN, and the condition that stands for one which is known by its alias alone."""
-    alias = key.rpartition(":")[2]
-    if alias.startswith("alias/"):
-        return names.arn("kms", "key/*"), {
-            "ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}
-        }
-    return key if key.startswith("arn:") else names.arn("kms", f"key/{key}"), {}
-
-
-def _allow(resource: str | list[str], service: str, actions: str) -> dict[str, Any]:
-    allowed = [f"{service}:{action}" for action in actions.split()]
-    return {"Effect": "Allow", "Action": allowed, "Resource": resource}
+        yield use_of_key(names, key, _OBJECTS)

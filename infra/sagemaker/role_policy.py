@@ -11,6 +11,7 @@ from typing import Any
 from onnxferry.infra.sagemaker import async_inference
 from onnxferry.infra.sagemaker.capture import write_place
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
+from onnxferry.infra.sagemaker.policy_statements import allow, use_of_key
 from onnxferry.infra.sagemaker.private_rights import private_rights
 from onnxferry.infra.target_tables.sagemaker import Serverless
 
@@ -82,26 +83,9 @@ def _alarms(names: Names) -> Iterator[dict[str, Any]]:
         yield allow("*" if rollout.other_alarms else ours, "cloudwatch", "DescribeAlarms")
 
 
-def use_of_key(names: Names, key: str, actions: str = "Decrypt") -> dict[str, Any]:
-    """A statement about a KMS key. A policy names it by its ARN; one that is known by its alias, by
-    a condition."""
-    alias = key.rpartition(":")[2]
-    if not alias.startswith("alias/"):
-        arn = key if key.startswith("arn:") else names.arn("kms", f"key/{key}")
-        return allow(arn, "kms", actions)
-    named = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
-    return {**allow(names.arn("kms", "key/*"), "kms", actions), "Condition": named}
-
-
 def _one_or_all(values: list[str]) -> str | list[str]:
     """As policies are written, and as deployed ones are: their names are hashes of their text."""
     return values[0] if len(values) == 1 else values
-
-
-def allow(resource: str | list[str], service: str, actions: str) -> dict[str, Any]:
-    """A statement of a policy; `actions` are words."""
-    allowed = [f"{service}:{action}" for action in actions.split()]
-    return {"Effect": "Allow", "Action": allowed, "Resource": resource}
 
 
 def _document(*statements: dict[str, Any]) -> str:

@@ -80,6 +80,7 @@ name = click.option("--name", "--endpoint-name", "-n", help="Endpoint (default: 
 config = click.option("--config", "file", default="deploy.toml", type=PATH, help="Settings' file.")
 settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=_SETTING)
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
+force = click.option("--force", is_flag=True, help="Take the lease of a run that is at work.")
 
 
 def only_model() -> Path:

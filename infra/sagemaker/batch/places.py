@@ -16,6 +16,7 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.jobs import FORMATS, BatchRequest, DataFile, Dataset
+from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.names import Names, digest
 from onnxferry.system.errors import UsageError
 
@@ -147,7 +148,7 @@ def _mixed(places: Places, found: list[str]) -> str:
 
 
 def _split(flag: str, url: str) -> tuple[str, str]:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+    bucket, key = storage.split(url)
     if not url.startswith("s3://") or not bucket:
         raise UsageError(f"--{flag} {url}: expected an address of S3, like s3://BUCKET/FOLDER/")
     return bucket, key

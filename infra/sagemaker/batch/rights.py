@@ -12,7 +12,7 @@ from onnxferry.infra.plan import Action, Step
 from onnxferry.infra.sagemaker.batch.jobs import LOG_GROUP
 from onnxferry.infra.sagemaker.batch.places import RECORDS, Place, Places
 from onnxferry.infra.sagemaker.names import Names, digest
-from onnxferry.infra.sagemaker.role_policy import allow, use_of_key
+from onnxferry.infra.sagemaker.policy_statements import allow, use_of_key
 
 _PREFIX = "onnxferry-batch-"
 

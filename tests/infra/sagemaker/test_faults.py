@@ -14,8 +14,8 @@ import os
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
-from typing import Any
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import pytest
 
@@ -220,16 +220,31 @@ class World:
             for each in self.bundles[: start[0]]:
                 deploy(each, **start[1])
             self._start = start
+        self.known(flow)
+
+    def known(self, flow: str) -> None:
+        """Count calls anew; how the flow goes undisturbed is known from then on."""
         self.aws.begin()
         if flow not in self.ends:
             self.calls[flow], self.ends[flow] = self.copy(lambda: self._undisturbed(flow))
 
     def _undisturbed(self, flow: str) -> tuple[list[Any], Any]:
+        self.run(flow)
+        assert self.served(flow)
+        calls = [(call.number, call.operation, call.reads) for call in self.aws.calls]
+        return calls, self.found()
+
+    def run(self, flow: str) -> None:
+        """The flow."""
         run(flow, self.bundles)
-        assert served_throughout(self.aws, flow)
-        return [(call.number, call.operation, call.reads) for call in self.aws.calls], found(
-            self.aws
-        )
+
+    def found(self) -> Any:
+        """What must be the same after each run."""
+        return found(self.aws)
+
+    def served(self, flow: str) -> bool:
+        """Whether what served went on serving."""
+        return served_throughout(self.aws, flow)
 
     def changes(self, flow: str) -> list[tuple[int, str]]:
         """Number and operation of the calls that change something."""
@@ -237,8 +252,8 @@ class World:
 
     def ends_well(self, flow: str) -> None:
         """All is as after an undisturbed run, and what served went on serving."""
-        assert found(self.aws) == self.ends[flow]
-        assert served_throughout(self.aws, flow)
+        assert self.found() == self.ends[flow]
+        assert self.served(flow)
         assert self.aws.violations == []
 
     def copy(self, work: Callable[[], Any]) -> Any:
@@ -278,17 +293,27 @@ def _report(say: int, work: Callable[[], Any]) -> None:
     os._exit(0)
 
 
-@pytest.fixture(scope="module")
-def world(bundles: tuple[Bundle, ...]) -> Iterator[World]:
+W = TypeVar("W", bound=World)
+
+
+@contextmanager
+def opened(kind: type[W], bundles: tuple[Bundle, ...]) -> Iterator[W]:
+    """A world of a fake of its own."""
     aws = AwsServer()
     with aws.reachable(), no_pauses():
         make_clients()  # for processes of their own
         KeptSession.servers[aws.url] = aws
-        made = World(aws, bundles)
+        made = kind(aws, bundles)
         made.start()
         yield made
         made.stop()
     aws.close()
+
+
+@pytest.fixture(scope="module")
+def world(bundles: tuple[Bundle, ...]) -> Iterator[World]:
+    with opened(World, bundles) as made:
+        yield made
 
 
 @pytest.mark.parametrize("flow", CALLS)

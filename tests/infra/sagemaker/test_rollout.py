@@ -22,7 +22,7 @@ from onnxferry.infra.plan import Action, Plan
 from onnxferry.infra.sagemaker import alarms, blue_green
 from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.role_policy import role_policy
-from onnxferry.infra.target_tables.sagemaker import Rollout
+from onnxferry.infra.target_tables.rollout import Rollout
 from onnxferry.scripts.rehearse.record import FILE
 from onnxferry.system.errors import UsageError
 from tests.fakes.aws import REGION, AwsServer

@@ -14,8 +14,8 @@ from onnxferry.infra.errors import CloudError
 from onnxferry.infra.execution import Consent, execute
 from tests.fakes.aws import AwsServer, Fault
 from tests.infra.forking import killed
-from tests.infra.sagemaker.conftest import KeptSession, cloud, deploy, make_clients, no_pauses
-from tests.infra.sagemaker.test_faults import World, found, served_throughout
+from tests.infra.sagemaker.conftest import KeptSession, cloud, deploy
+from tests.infra.sagemaker.test_faults import World, found, opened
 
 pytestmark = pytest.mark.faults
 
@@ -96,36 +96,23 @@ class ScaledWorld(World):
     def prepare(self, flow: str) -> None:
         self.aws.reset()
         deploy(self.bundles[0], **BEFORE.get(flow, {"scaling": SCALING}))
-        self.aws.begin()
-        if flow not in self.ends:
-            self.calls[flow], self.ends[flow] = self.copy(lambda: self._undisturbed(flow))
+        self.known(flow)
 
-    def _undisturbed(self, flow: str) -> tuple[list[Any], Any]:
+    def run(self, flow: str) -> None:
         run(flow, self.bundles)
-        calls = [(call.number, call.operation, call.reads) for call in self.aws.calls]
-        return calls, everything(self.aws)
+
+    def found(self) -> Any:
+        return everything(self.aws)
 
     def at(self, flow: str, operation: str) -> int:
         """The number of the first such call."""
         return next(n for n, name in self.changes(flow) if name == operation)
 
-    def ends_well(self, flow: str) -> None:
-        assert everything(self.aws) == self.ends[flow]
-        assert served_throughout(self.aws, flow)
-        assert self.aws.violations == []
-
 
 @pytest.fixture(scope="module")
 def world(bundles: tuple[Bundle, ...]) -> Iterator[ScaledWorld]:
-    aws = AwsServer()
-    with aws.reachable(), no_pauses():
-        make_clients()  # for processes of their own
-        KeptSession.servers[aws.url] = aws
-        made = ScaledWorld(aws, bundles)
-        made.start()
+    with opened(ScaledWorld, bundles) as made:
         yield made
-        made.stop()
-    aws.close()
 
 
 @pytest.mark.parametrize(
