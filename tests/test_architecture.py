@@ -79,6 +79,7 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "azure.storage.blob": "infra/clients/azure_blobs.py",
     "azure.mgmt.authorization": "infra/clients/azure_roles.py",
     "azure.mgmt.web": "infra/clients/function_apps.py",
+    "azure.mgmt.monitor": "infra/clients/azure_monitor.py",
     "azure.monitor.query": "infra/clients/azure_logs.py",
     "mlflow.store": "infra/clients/mlflow_connection.py",
     "mlflow.deployments": "infra/clients/mlflow_deployments.py",

@@ -67,12 +67,12 @@ class AzureMLCloud:
         now = self.wall().isoformat(timespec="seconds")
         desired = self._desired(bundle, now)
         state = self._read()
-        plan.check(state, desired.auth_mode)
+        plan.check(state, desired.endpoint["auth_mode"])
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
         count = plan.instances(state, desired)
         replaces = state.version(state.serving)
-        on = f"{count} x {self.settings.instance_type}"
+        on = f"{count} x {self.settings.serving.instance_type}"
         summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
         summary = replace(summary, region=state.location, count=count)
         summary = replace(summary, notes=plan.notes(state, desired))

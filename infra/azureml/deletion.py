@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.names import PREVIOUS, ROLLING
-from onnxferry.infra.azureml.plan import change_tags, check, prune, shift_traffic
+from onnxferry.infra.azureml.plan import check, prune
 from onnxferry.infra.azureml.state import CurrentState
+from onnxferry.infra.azureml.steps import change_tags, delete_deployment, shift_traffic
 from onnxferry.infra.plan import Action, Step
 
 
@@ -29,7 +30,7 @@ def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     if state.is_ours and not state.has_served:
         steps = [_whole_endpoint(state)]
     else:
-        steps = [_deployment(name) for name in state.unproved]
+        steps = [delete_deployment(name) for name in state.unproved]
     return (*steps, *_assets(state, steps, assets))
 
 
@@ -53,12 +54,12 @@ def _endpoint(state: CurrentState) -> list[Step]:
         steps.append(shift_traffic(state, {}, tags, seen=state.traffic))
     elif set(tags) & set(state.tags):
         steps.append(change_tags(state, tags))
-    return [*steps, *map(_deployment, state.ours)]
+    return [*steps, *map(delete_deployment, state.ours)]
 
 
 def _deployments(state: CurrentState) -> list[Step]:
     """Those that are ours, and take no traffic, in an endpoint of somebody else's."""
-    return [_deployment(name) for name in state.ours if name not in state.traffic]
+    return [delete_deployment(name) for name in state.ours if name not in state.traffic]
 
 
 def _assets(state: CurrentState, steps: list[Step], assets: Assets) -> list[Step]:
@@ -73,7 +74,3 @@ def _assets(state: CurrentState, steps: list[Step], assets: Assets) -> list[Step
 def _whole_endpoint(state: CurrentState) -> Step:
     facts = {"deployments": sorted(state.ours)}
     return Step(Action.DELETE, "endpoint", state.names.endpoint, "delete_endpoint", facts)
-
-
-def _deployment(name: str) -> Step:
-    return Step(Action.DELETE, "deployment", name, "delete_deployment")

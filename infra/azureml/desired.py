@@ -11,19 +11,21 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from onnxferry.infra.azureml.declared import deployment, endpoint, over
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scripts.package import Package
+from onnxferry.scripts.rehearse import record
 from onnxferry.system.errors import PackageError
 
 
 @dataclass(frozen=True)
 class DesiredState:
     """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
-    `settings` are the deployment's, as in its YAML file. `files` has, of model and code, the folder
-    on this machine ("source") and each file's sha256 ("files"); `spec` has the golden request.
-    `deployed` is the time of the deployment, and no difference."""
+    `settings` are the deployment's and `endpoint` the endpoint's, as in their YAML files. `files`
+    has, of model and code, the folder on this machine ("source") and each file's sha256 ("files");
+    `spec` has the golden request. `deployed` is the time of the deployment, and no difference."""
 
     version: str
     versions: Mapping[str, str]
@@ -32,7 +34,7 @@ class DesiredState:
     deployment: str
     environment: Mapping[str, Any]
     settings: Mapping[str, Any]
-    auth_mode: str
+    endpoint: Mapping[str, Any]
     model_type: str = "custom_model"
     keep_previous: bool = True
     deployed: str = ""
@@ -59,8 +61,8 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         "environment_variables": variables,
         "request_settings": declared.get("request_settings") or {},
         **{probe: declared.get(probe) for probe in ("liveness_probe", "readiness_probe")},
-        **{key: getattr(config, key) for key in ("instance_type", "instance_count")},
     }
+    settings = over(settings, deployment(config, record.read(package)))
     files = {kind: _files(package, kind) for kind in ("model", "code")}
     versions = {kind: version_of(kind, found["files"]) for kind, found in files.items()}
     versions["environment"] = digest([*environment.values()])
@@ -72,7 +74,7 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         deployment=f"v{bundle.version}-{digest(settings)[:6]}",
         environment=environment,
         settings=settings,
-        auth_mode=config.auth_mode,
+        endpoint=endpoint(config),
         keep_previous=config.keep_previous,
         deployed=deployed,
         tags=config.tags,

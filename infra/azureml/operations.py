@@ -10,6 +10,8 @@ from pathlib import Path
 
 from onnxferry.infra.azureml.assets import needed_by
 from onnxferry.infra.azureml.names import MADE, Names, Version
+from onnxferry.infra.azureml.rollout_operations import RolloutOperations
+from onnxferry.infra.azureml.scaling.operations import ScalingOperations
 from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azure import Wait
@@ -27,7 +29,7 @@ _ELSEWHERE = "another workspace of the region has this name, and names are uniqu
 
 
 @dataclass(frozen=True)
-class Operations:
+class Operations(RolloutOperations, ScalingOperations):
     """The operations at one endpoint; `wait` waits for what they begin."""
 
     clients: Clients
@@ -74,9 +76,8 @@ class Operations:
     def create_endpoint(self, step: Step) -> None:
         """Create the endpoint, without deployments. Raises NameTaken where somebody else has the
         name."""
-        endpoints, facts = self.clients.endpoints, step.parameters
-        create = partial(endpoints.create_endpoint, step.name, facts["auth_mode"], facts["tags"])
-        if create(self._until(step)):
+        endpoints = self.clients.endpoints
+        if endpoints.create_endpoint(step.name, step.parameters, self._until(step)):
             return
         found = endpoints.endpoint(step.name)
         if found is None or not self.names.is_ours(found.tags):

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
+from onnxferry.infra.azureml import mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
 from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
 from onnxferry.infra.azureml.registration import check_assets, register
+from onnxferry.infra.azureml.rollout import promote, taking_over
+from onnxferry.infra.azureml.scaling import plan as scaling
 from onnxferry.infra.azureml.state import CurrentState
+from onnxferry.infra.azureml.steps import (
+    Facts,
+    change_tags,
+    delete_deployment,
+    smoke,
+    smoke_endpoint,
+)
 from onnxferry.infra.clients.azureml_endpoints import FAILED
 from onnxferry.infra.clients.azureml_types import ManagedDeployment
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, Step
-
-Facts = Mapping[str, Any]
 
 
 def check(state: CurrentState, auth_mode: str | None = None) -> None:
@@ -49,25 +56,30 @@ def check(state: CurrentState, auth_mode: str | None = None) -> None:
 def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[Step, ...]:
     """The steps that end with `desired` live. Instances are freed before the candidate needs its
     own, and what serves goes last."""
-    check(state, desired.auth_mode)
+    check(state, desired.endpoint["auth_mode"])
     check_assets(state.names, desired, assets)
     name, golden, kept = desired.deployment, {"spec": desired.spec}, kept_previous(state, desired)
     steps = [*register(state, desired, assets), *_endpoint(state, desired)]
     first = outdated(state, desired)
-    steps += [*map(_delete, first), *_tags(state, desired, kept), *_candidate(state, desired)]
+    steps += [
+        *map(delete_deployment, first),
+        *_tags(state, desired, kept),
+        *_candidate(state, desired),
+    ]
     serves = dict(state.traffic) == {name: 100}
+    steps += scaling.attached(state, desired)
+    if mirror.is_wanted(state, desired):
+        return (*steps, smoke(name, golden), *mirror.mirrored(state, desired))
     if not serves:
-        live = {VERSION: desired.version, DEPLOYED: desired.deployed}
-        tags = {**live, PREVIOUS: kept, ROLLING: ""}
-        steps += [_smoke(name, golden), _promote(state, name, tags)]
-    steps.append(_smoke_endpoint(state, name, golden))
+        steps += [smoke(name, golden), *taking_over(state, desired, kept)]
+    steps.append(smoke_endpoint(state, name, golden))
     leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
     if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
         steps.append(change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept}))
     last = [one for one in _deletable(state, {name, kept}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
     needed = {*needed_by(state.names, left), *desired.versions.items()}
-    return (*steps, *map(_delete, last), *prune(state, assets.unused(needed)))
+    return (*steps, *map(delete_deployment, last), *prune(state, assets.unused(needed)))
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
@@ -79,7 +91,7 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
-    ends = (_smoke_endpoint(state, target, golden), change_tags(state, {ROLLING: ""}))
+    ends = (smoke_endpoint(state, target, golden), change_tags(state, {ROLLING: ""}))
     if state.rolling:
         return ends
     found = state.ours[target].state
@@ -88,8 +100,7 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
     tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
-    promote = _promote(state, target, tags)
-    return (*waits, _smoke(target, golden), promote, *ends)
+    return (*waits, smoke(target, golden), promote(state, target, tags), *ends)
 
 
 def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list[Step]:
@@ -102,21 +113,6 @@ def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list
         facts = {"files": files, **how}
         steps.append(Step(Action.DELETE, "files", names.folder, "delete_files", facts))
     return steps
-
-
-def change_tags(state: CurrentState, tags: Facts) -> Step:
-    """Set tags of the endpoint; an empty one goes."""
-    name = state.names.endpoint
-    return Step(Action.UPDATE, "tags of endpoint", name, "update_endpoint", {"tags": tags})
-
-
-def shift_traffic(
-    state: CurrentState, traffic: Mapping[str, int], tags: Facts, seen: Mapping[str, int]
-) -> Step:
-    """Give the endpoint this traffic and these tags in one request, if its traffic is as `seen`."""
-    name = state.names.endpoint
-    facts = {"traffic": dict(traffic), "tags": tags, "seen": dict(seen)}
-    return Step(Action.UPDATE, "traffic of endpoint", name, "update_endpoint", facts)
 
 
 def kept_previous(state: CurrentState, desired: DesiredState) -> str:
@@ -150,32 +146,11 @@ def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
     return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
 
 
-def _promote(state: CurrentState, deployment: str, tags: Facts) -> Step:
-    """All traffic to `deployment`; the way back is the traffic of now."""
-    wanted, before = {deployment: 100}, {key: state.tags.get(key, "") for key in tags}
-    before |= {PREVIOUS: state.previous, ROLLING: ""}
-    back = shift_traffic(state, state.traffic, before, seen=wanted)
-    step = shift_traffic(state, wanted, tags, seen=state.traffic)
-    return replace(step, restore=back) if state.traffic else replace(step, removal=back)
-
-
-def _smoke(deployment: str, golden: Facts) -> Step:
-    """Ask one deployment, whatever its traffic."""
-    facts = {"deployment": deployment, **golden}
-    return Step(Action.CHECK, "golden request to deployment", deployment, "smoke", facts)
-
-
-def _smoke_endpoint(state: CurrentState, deployment: str, golden: Facts) -> Step:
-    """Ask the endpoint, where `deployment` must answer."""
-    name, facts = state.names.endpoint, {"expected": deployment, **golden}
-    return Step(Action.CHECK, "golden request to endpoint", name, "smoke", facts, proves=True)
-
-
 def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
     name, found = state.names.endpoint, state.endpoint
     tags = {**desired.tags, MADE: state.names.made, DEPLOYED: desired.deployed}
     delete = _delete_endpoint(name, [desired.deployment])
-    facts = {"auth_mode": desired.auth_mode, "tags": tags}
+    facts = {**desired.endpoint, "tags": tags}
     create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts)
     failed = [_delete_endpoint(name, []), create]
     if state.deployments:
@@ -206,14 +181,14 @@ def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
         said = f"deployment {name} has lost its tag {MADE}; delete it first"
         raise Refused(f"{state.names.where}: {said}")
     create = Step(Action.CREATE, "deployment", name, "create_deployment", _facts(state, desired))
-    failed = [_delete(name), create]
+    failed = [delete_deployment(name), create]
     if name in state.traffic:
         failed = [replace(create, action=Action.UPDATE)]
     steps = _made(create, found.state if found else None, failed)
     if found and found.state == "Succeeded" and _differs(found, desired.settings):
         steps = [replace(create, action=Action.UPDATE)]
     if name not in state.in_use:
-        steps[-1] = replace(steps[-1], removal=_delete(name))
+        steps[-1] = replace(steps[-1], removal=delete_deployment(name))
     return steps
 
 
@@ -251,10 +226,6 @@ def _deletable(state: CurrentState, keep: Iterable[str]) -> list[str]:
     """Our other deployments, unless they get a copy of the traffic, or are being deleted."""
     stays = {*keep, *state.mirrored}
     return [d.name for d in state.ours.values() if d.name not in stays and d.state != "Deleting"]
-
-
-def _delete(name: str) -> Step:
-    return Step(Action.DELETE, "deployment", name, "delete_deployment")
 
 
 def _delete_endpoint(name: str, deployments: list[str]) -> Step:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onnxferry.infra.azureml.names import PREVIOUS, ROLLING, VERSION, Names
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
+from onnxferry.infra.clients.azure_monitor import Monitor
 from onnxferry.infra.clients.azureml import Workspace
 from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
 from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint
@@ -25,12 +26,14 @@ class Clients:
     workspace: Workspace
     endpoints: OnlineEndpoints
     resources: ArmResources
+    monitor: Monitor
 
     @classmethod
     def of(cls, session: AzureSession, names: Names) -> Clients:
         """The clients for the workspace of `names`. Sends nothing."""
         space = Workspace(session, names.group, names.workspace)
-        return cls(session, space, OnlineEndpoints(space), ArmResources(session, API_VERSION))
+        arm, monitor = ArmResources(session, API_VERSION), Monitor(session)
+        return cls(session, space, OnlineEndpoints(space), arm, monitor)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from azure.ai.ml import MLClient, entities, load_online_deployment
+from azure.ai.ml import MLClient, entities, load_online_deployment, load_online_endpoint
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.policies import RetryPolicy
@@ -140,9 +140,9 @@ class Workspace:
         return Datastore(str(store.name), url, str(store.container_name)), store.credentials
 
 
-def sdk_endpoint(name: str, auth_mode: str, tags: Tags) -> Any:
-    """The SDK's object of a new endpoint."""
-    return entities.ManagedOnlineEndpoint(name=name, auth_mode=auth_mode, tags=dict(tags))
+def sdk_endpoint(name: str, facts: Mapping[str, Any]) -> Any:
+    """The SDK's object of a new endpoint; `facts` are those of its YAML schema."""
+    return load_online_endpoint(io.StringIO(yaml.safe_dump({**facts, "name": name})))
 
 
 def sdk_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:

@@ -36,10 +36,10 @@ class OnlineEndpoints:
         url, tags = found.scoring_uri or "", dict(found.tags or {})
         return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags)
 
-    def create_endpoint(self, name: str, auth_mode: str, tags: Tags, until: Until) -> bool:
-        """Create an endpoint without deployments. False where that was in conflict with something,
-        which may have been a first try. Raises NameTaken."""
-        begin, wanted = self._endpoints.begin_create_or_update, sdk_endpoint(name, auth_mode, tags)
+    def create_endpoint(self, name: str, facts: Mapping[str, Any], until: Until) -> bool:
+        """Create an endpoint without deployments; `facts`: see `sdk_endpoint`. False where that was
+        in conflict with something, which may have been a first try. Raises NameTaken."""
+        begin, wanted = self._endpoints.begin_create_or_update, sdk_endpoint(name, facts)
         settled = partial(self.endpoint_state, name)
         return self._workspace.run(f"endpoint {name} of ", until, begin, wanted, settled=settled)
 

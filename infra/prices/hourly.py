@@ -19,8 +19,8 @@ NOT_COUNTED = "Not counted: what runs beside it while a version is changed, stor
 def estimate(asked: Asked[AzureML]) -> CostEstimate:
     """For the instances that will run, which somebody may have scaled, all month."""
     kept, count = asked.settings.keep_previous, Decimal(asked.count)
-    fleets = {asked.settings.instance_type: (count, count * 2 if kept else count)}
-    load = f"{count} x {asked.settings.instance_type}"
+    fleets = {asked.settings.serving.instance_type: (count, count * 2 if kept else count)}
+    load = f"{count} x {asked.settings.serving.instance_type}"
     return hourly(asked, fleets, *([_KEPT] if kept else []), NOT_COUNTED, load=load)
 
 

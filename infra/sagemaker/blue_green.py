@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from onnxferry.infra.target_tables.rollout import LONGEST_SECONDS, Rollout
+from onnxferry.infra.target_tables.rollout import LONGEST_SECONDS, SageMakerRollout
 from onnxferry.system.errors import UsageError
 
 _SHORTEST_SECONDS = 600
@@ -21,7 +21,7 @@ def at_once() -> dict[str, Any]:
     return {"BlueGreenUpdatePolicy": policy}
 
 
-def guarded(rollout: Rollout, alarms: Collection[str], seconds: float) -> dict[str, Any]:
+def guarded(rollout: SageMakerRollout, alarms: Collection[str], seconds: float) -> dict[str, Any]:
     """DeploymentConfig of an update as `rollout` says, watched by `alarms`; `seconds` is how long
     it may take beside its waits."""
     last = last_wait(rollout, bool(alarms))
@@ -38,7 +38,7 @@ def guarded(rollout: Rollout, alarms: Collection[str], seconds: float) -> dict[s
     return {"BlueGreenUpdatePolicy": policy, "AutoRollbackConfiguration": {"Alarms": named}}
 
 
-def _traffic(rollout: Rollout) -> dict[str, Any]:
+def _traffic(rollout: SageMakerRollout) -> dict[str, Any]:
     if rollout.traffic == "all_at_once":
         return {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
     kind, key = _SIZES[rollout.traffic]
@@ -46,14 +46,14 @@ def _traffic(rollout: Rollout) -> dict[str, Any]:
     return {"Type": kind, key: size, "WaitIntervalInSeconds": rollout.wait_seconds}
 
 
-def last_wait(rollout: Rollout, watched: bool) -> int:
+def last_wait(rollout: SageMakerRollout, watched: bool) -> int:
     """Seconds for which the alarms are watched when all traffic has moved, before the old instances
     end."""
     given = rollout.termination_wait_seconds
     return (rollout.wait_seconds if watched else 0) if given is None else given
 
 
-def waited(rollout: Rollout, watched: bool = True) -> int:
+def waited(rollout: SageMakerRollout, watched: bool = True) -> int:
     """Seconds that an update waits, all in all."""
     return rollout.step_seconds + last_wait(rollout, watched)
 
@@ -73,7 +73,7 @@ def watched(deployment: Mapping[str, Any]) -> list[str]:
     return [alarm["AlarmName"] for alarm in named]
 
 
-def step_text(rollout: Rollout) -> str:
+def step_text(rollout: SageMakerRollout) -> str:
     """How the traffic will move, in words."""
     if rollout.traffic == "all_at_once":
         return "all traffic at once"
@@ -83,7 +83,7 @@ def step_text(rollout: Rollout) -> str:
     return f"{some} more get traffic every {rollout.wait_seconds} s"
 
 
-def refuse_too_few(rollout: Rollout, count: int) -> None:
+def refuse_too_few(rollout: SageMakerRollout, count: int) -> None:
     """Raise UsageError where `count` instances are too few to move a part of the traffic: a step
     has at least one instance, and at most half of them."""
     if rollout.traffic != "all_at_once" and count < 2:
@@ -94,7 +94,9 @@ def refuse_too_few(rollout: Rollout, count: int) -> None:
         )
 
 
-def refuse_other_variants(rollout: Rollout, old: Collection[str], new: Collection[str]) -> None:
+def refuse_other_variants(
+    rollout: SageMakerRollout, old: Collection[str], new: Collection[str]
+) -> None:
     """Raise UsageError where the names of the production variants change: SageMaker then moves all
     traffic at once, and watches nothing."""
     if rollout.traffic != "all_at_once" and set(old) != set(new):

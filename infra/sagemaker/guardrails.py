@@ -15,7 +15,7 @@ from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.tagging import changed_alarm_tags
-from onnxferry.infra.target_tables.rollout import Rollout
+from onnxferry.infra.target_tables.rollout import SageMakerRollout
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _notes(names: Names, watched: Watched, named: Sequence[str]) -> Iterator[str
         )
 
 
-def update_notes(plan: Plan, rollout: Rollout) -> Iterator[str]:
+def update_notes(plan: Plan, rollout: SageMakerRollout) -> Iterator[str]:
     """How the update in `plan` goes on; nothing where there is none."""
     for deployment in _deployments(plan):
         named = blue_green.watched(deployment)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from onnxferry.infra.target_tables.azure import AzureML, Functions
+from onnxferry.infra.target_tables.azure import Functions
+from onnxferry.infra.target_tables.azureml import AzureML
 from onnxferry.infra.target_tables.mlflow import MLflow
 from onnxferry.infra.target_tables.sagemaker import SageMaker
 from onnxferry.infra.target_tables.table import Table

@@ -1,4 +1,4 @@
-"""The tables of Azure's targets."""
+"""What the tables of Azure's targets have in common, and the table of Functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Guid = Annotated[
 ]
 
 
-def _id(kind: str, *kinds: str) -> Any:
+def resource_id(kind: str, *kinds: str) -> Any:
     """The field of a resource of Azure, by its id: of a `kind`, or of one in another."""
     form = "/subscriptions/{0}/resourceGroups/{0}/providers/Microsoft." + kind + "/{0}"
     form += "".join(f"/{inner}/{{0}}" for inner in kinds)
@@ -24,7 +24,7 @@ def _id(kind: str, *kinds: str) -> Any:
     return Field(None, pattern=pattern, examples=[form.format("...")])
 
 
-class _Azure(PricedTable):
+class AzureTable(PricedTable):
     subscription: Guid
     """Subscription id."""
     resource_group: str = Field(pattern=r"^[\w.()-]{0,89}[\w()-]$")
@@ -33,34 +33,7 @@ class _Azure(PricedTable):
     """Tenant id; default: that of the sign-in."""
 
 
-class AzureML(_Azure):
-    """Azure Machine Learning, a managed online endpoint in a workspace that exists. Sign in with
-    `az login`."""
-
-    rules = variables.AZUREML
-    workspace: str = Field(pattern=r"^[A-Za-z0-9][\w-]{2,32}$")
-    """Workspace."""
-    instance_type: str = Field("Standard_F2s_v2", pattern=r"^Standard_")
-    """VM size."""
-    instance_count: int = Field(1, ge=1, le=50)
-    """Number of instances."""
-    auth_mode: Literal["key", "aml_token", "aad_token"] = "key"
-    """How a client proves who it is."""
-    image: Literal["built", "prebuilt"] = "built"
-    """Container: built in the workspace from the package's env.yml, or Microsoft's prebuilt
-    inference image with the libraries beside the code, so that nothing is built."""
-
-    @property
-    def package_image(self) -> str:
-        """The image that the package is for, as packages name it."""
-        return "" if self.image == "built" else self.image
-
-    keep_previous: bool = True
-    """Keep the version that served before, for `rollback`; false spares its instances, for a small
-    quota."""
-
-
-class Functions(_Azure):
+class Functions(AzureTable):
     """Azure Functions on Flex Consumption. Sign in with `az login`."""
 
     rules, tag_rules = variables.FUNCTIONS, tagging.STORAGE
@@ -78,10 +51,10 @@ class Functions(_Azure):
     """Instances that always run, billed by the hour; 0: none, and the first request waits."""
     application_insights: bool = True
     """Make Application Insights, which keeps the function's logs; false leaves it out."""
-    subnet: str | None = _id("Network/virtualNetworks", "subnets")
+    subnet: str | None = resource_id("Network/virtualNetworks", "subnets")
     """Resource id of the subnet that the app's outgoing connections leave by; it is delegated to
     Microsoft.App/environments."""
-    identity: str | None = _id("ManagedIdentity/userAssignedIdentities")
+    identity: str | None = resource_id("ManagedIdentity/userAssignedIdentities")
     """Resource id of a user-assigned identity; default: the app's own identity alone."""
     auth: Literal["function", "anonymous", "entra"] = "function"
     """Who may call: whoever has a function key, anybody, or whom Microsoft Entra ID signed in."""

@@ -1,4 +1,4 @@
-"""The table `rollout`: how a new version takes the traffic over."""
+"""The tables `rollout`: how a new version takes the traffic over."""
 
 from __future__ import annotations
 
@@ -21,16 +21,27 @@ class Rollout(Table):
     traffic: Literal["all_at_once", "canary", "linear"] = "all_at_once"
     """All of it at once, first a part (canary), or in equal steps (linear)."""
     step_percent: int = Field(10, ge=1, le=50)
-    """The canary's part, or a linear step, in percent of the instances."""
+    """The canary's part, or a linear step, in percent."""
     wait_seconds: int = Field(300, ge=0, le=3600)
-    """How long the alarms are watched after each step."""
+    """How long a version is watched after each step."""
+    latency_factor: float = Field(5.0, gt=1)
+    """The longest latency that is taken (p95): so many times the rehearsal's."""
+
+    @property
+    def step_seconds(self) -> int:
+        """How long an update waits between its first step and its last."""
+        steps = {"canary": 1, "linear": math.ceil(100 / self.step_percent) - 1}
+        return steps.get(self.traffic, 0) * self.wait_seconds
+
+
+class SageMakerRollout(Rollout):
+    """How a new version takes the traffic over."""
+
     termination_wait_seconds: int | None = Field(None, ge=0, le=3600)
     """How long the alarms are watched after the last step, while the old instances stay; default:
     wait_seconds where there are alarms, else 0."""
     alarms: bool = True
     """Make CloudWatch alarms, of the model's errors and its latency, that roll an update back."""
-    latency_factor: float = Field(5.0, gt=1)
-    """The latency alarm's threshold: so many times the rehearsal's p95."""
     other_alarms: tuple[str, ...] = ()
     """Names of CloudWatch alarms of yours that roll an update back, too."""
     shadow: int = Field(0, ge=0, le=100)
@@ -38,7 +49,7 @@ class Rollout(Table):
     answering; 0: it takes over."""
 
     @pydantic.model_validator(mode="after")
-    def _fit(self) -> Rollout:
+    def _fit(self) -> SageMakerRollout:
         if self.traffic == "linear" and self.step_percent < 10:
             raise variables.problem(
                 f"a linear step is 10 to 50 percent; got step_percent = {self.step_percent}"
@@ -52,8 +63,15 @@ class Rollout(Table):
             )
         return self
 
-    @property
-    def step_seconds(self) -> int:
-        """How long an update waits between its first step and its last."""
-        steps = {"canary": 1, "linear": math.ceil(100 / self.step_percent) - 1}
-        return steps.get(self.traffic, 0) * self.wait_seconds
+
+class AzureMLRollout(Rollout):
+    """How a new version takes the traffic over."""
+
+    checks: bool = True
+    """Look at the new version's errors and latency in Azure Monitor after each step, and take the
+    traffic back where they are too many or too long."""
+    error_percent: float = Field(1.0, ge=0, le=100)
+    """Most requests that may fail (5xx), in percent of those of a step."""
+    mirror: int = Field(0, ge=0, le=50)
+    """Percent of the requests that a new version gets as a copy, while the old one goes on
+    answering; 0: it takes over."""

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from onnxferry.infra import environment_variables as variables
 from onnxferry.infra import tag_rules as tagging
-from onnxferry.infra.target_tables.rollout import Rollout
+from onnxferry.infra.target_tables.rollout import SageMakerRollout
 from onnxferry.infra.target_tables.scaling import Scaling
 from onnxferry.infra.target_tables.table import PricedTable, Table
 
@@ -157,7 +157,7 @@ class SageMaker(PricedTable):
     """Requests that `plan` estimates the cost of mode serverless and async for."""
     serving: Serving = RealTime()
     """How it serves: real-time, serverless or asynchronous."""
-    rollout: Rollout = Rollout()
+    rollout: SageMakerRollout = SageMakerRollout()
     """How a new version takes over."""
     scaling: Scaling | None = None
     """Autoscaling; default: none."""

@@ -61,3 +61,16 @@ class Scaling(Table):
                     f'from "{one.at}" on, min ({least}) is more than max ({most})'
                 )
         return self
+
+
+class AzureMLScaling(Scaling):
+    """Autoscaling of the instances, by Azure Monitor, or of the pods, by the cluster."""
+
+    min: int = Field(1, ge=1)
+    """Least instances."""
+    target: float | None = Field(None, gt=0)
+    """Requests a minute that each instance shall get. Default: by the package's rehearsal, where
+    cpu_percent is not set either."""
+    cpu_percent: int | None = Field(None, ge=10, le=90)
+    """Used part of the CPUs that the instances shall have, in percent. With a target, too,
+    instances are added where either asks for it."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onnxferry.infra.azureml import declared
 from onnxferry.infra.azureml.cloud import AzureMLCloud
 from onnxferry.infra.azureml.desired import DesiredState, digest, version_of
 from onnxferry.infra.azureml.names import Names
@@ -89,12 +90,12 @@ class MlflowAzureML(AzureMLCloud):
         """The whole package is the model."""
         package, config = bundle.package, self.settings
         files = {member.path: member.sha256 for member in package.members}
-        declared = deployment("", {})
+        own = deployment("", {})
         settings = {
             "environment_variables": dict(config.environment),
-            **{key: declared[key] for key in _SERVED},
-            **{key: getattr(config, key) for key in ("instance_type", "instance_count")},
+            **{key: own[key] for key in _SERVED},
         }
+        settings = declared.over(settings, declared.deployment(config))
         return DesiredState(
             version=bundle.version,
             versions={"model": version_of("model", files)},
@@ -103,7 +104,7 @@ class MlflowAzureML(AzureMLCloud):
             deployment=f"v{bundle.version}-{digest(settings)[:6]}",
             environment={},
             settings=settings,
-            auth_mode=config.auth_mode,
+            endpoint=declared.endpoint(config),
             model_type="mlflow_model",
             keep_previous=config.keep_previous,
             deployed=deployed,

@@ -87,7 +87,7 @@ def test_a_scaled_deployment_is_not_scaled_back(
     assert "runs 4 instances, scaled from 1" in plan_text(plan)
     assert plan.summary.peak == "8 x Standard_F2s_v2"
     assert (plan.summary.region, plan.summary.count) == ("westeurope", 4)
-    deploy(connected(instance_count=2), versions["b"])
+    deploy(connected(serving={"instance_count": 2}), versions["b"])
     assert serving(azure)["sku"]["capacity"] == 2
 
 
@@ -130,7 +130,7 @@ def test_quota_that_may_not_be_read_is_a_note(
 def test_all_that_was_ever_made_is_found(
     ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
-    cloud = connected(instance_count=2)
+    cloud = connected(serving={"instance_count": 2})
     deploy(cloud, versions["a"])
     space, theirs = ml.workspace(), ml.workspace("theirs", "elsewhere", "theirstore")
     made = next(iter(azure.store.all(DEPLOYMENTS)))

@@ -85,7 +85,10 @@ def test_it_is_as_the_package_and_the_configuration_say(
     ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(
-        connected(instance_type="Standard_DS3_v2", instance_count=3, tags={"team": "search"}),
+        connected(
+            serving={"instance_type": "Standard_DS3_v2", "instance_count": 3},
+            tags={"team": "search"},
+        ),
         versions["a"],
     )
     (made,) = azure.store.all(DEPLOYMENTS)
@@ -159,7 +162,7 @@ def test_another_instance_type_is_another_deployment(
     cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
-    deploy(connected(instance_type="Standard_F4s_v2"), versions["a"])
+    deploy(connected(serving={"instance_type": "Standard_F4s_v2"}), versions["a"])
     assert len(names(azure, DEPLOYMENTS)) == 2
     assert answer(cloud) == versions["a"].golden.answer["answer"]
 

@@ -35,7 +35,7 @@ def test_the_environment_is_the_image_alone_and_the_libraries_are_in_the_code(
     assert not connected().plan_deploy(built).changes
 
 
-@pytest.mark.parametrize(("image", "layout"), [("built", ""), ("prebuilt", "prebuilt")])
+@pytest.mark.parametrize(("image", "layout"), [("conda", ""), ("prebuilt", "prebuilt")])
 def test_the_configuration_chooses_the_package(image: str, layout: str, tmp_path: Path) -> None:
     place = {"subscription": SUBSCRIPTION, "resource_group": "rg", "workspace": "work"}
     settings = tuple(f"{key}={value}" for key, value in {**place, "image": image}.items())

@@ -66,7 +66,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {  # settings of another run of `depl
         "serving": {"instance_type": "ml.m5.xlarge"},
         "scaling": {"max": 2, "target": 60, "schedule": [{"at": "rate(1 day)", "max": 3}]},
     },
-    "azureml": {**_ALL, "instance_type": "Standard_F4s_v2"},
+    "azureml": {**_ALL, "serving": {"instance_type": "Standard_F4s_v2"}},
     "functions": {**_ALL, "instance_memory_mb": 4096},
 }
 

@@ -22,7 +22,7 @@ from onnxferry.infra.plan import Action, Plan
 from onnxferry.infra.sagemaker import alarms, blue_green
 from onnxferry.infra.sagemaker.alarms import Watched
 from onnxferry.infra.sagemaker.role_policy import role_policy
-from onnxferry.infra.target_tables.rollout import Rollout
+from onnxferry.infra.target_tables.rollout import SageMakerRollout
 from onnxferry.scripts.rehearse.record import FILE
 from onnxferry.system.errors import UsageError
 from tests.fakes.aws import REGION, AwsServer
@@ -451,7 +451,7 @@ def test_a_serverless_endpoint_has_no_alarms() -> None:
 
 @pytest.mark.parametrize(("traffic", "steps"), [("canary", 1), ("linear", 3), ("all_at_once", 0)])
 def test_how_long_the_steps_wait(traffic: Any, steps: int) -> None:
-    rollout = Rollout(traffic=traffic, step_percent=25, wait_seconds=100)
+    rollout = SageMakerRollout(traffic=traffic, step_percent=25, wait_seconds=100)
     deployment = blue_green.guarded(rollout, ["a"], 600)
     assert blue_green.waits(deployment) == blue_green.waited(rollout) == steps * 100 + 100
 
