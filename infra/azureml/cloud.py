@@ -67,7 +67,7 @@ class AzureMLCloud:
         now = self.wall().isoformat(timespec="seconds")
         desired = self._desired(bundle, now)
         state = self._read()
-        plan.check(state, desired.endpoint["auth_mode"])
+        plan.check(state, desired.endpoint)
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
         count = plan.instances(state, desired)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from onnxferry.infra.azureml.declared import deployment, endpoint, over
+from onnxferry.infra.azureml import declared
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.scoring.manifest import SPEC_FILE
@@ -45,24 +45,19 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
     """Read the package of `bundle`, which is `deployed` now. Raises PackageError when it is not
     AzureML's."""
     package = bundle.package
-    declared = _read(package.path / "deployment.yml")
+    own = _read(package.path / "deployment.yml")
     try:
-        environment = {"image": declared["environment"]["image"]}
-        if conda := declared["environment"].get("conda_file"):  # none: the image as it is
+        environment = declared.environment(config, own["environment"])
+        if conda := environment.get("conda_file"):
             environment["conda_file"] = _read(package.path / conda)
-        script = declared["code_configuration"]["scoring_script"]
-        variables = {**(declared.get("environment_variables") or {}), **config.environment}
-    except (KeyError, TypeError) as e:
+        script = own["code_configuration"]["scoring_script"]
+    except (KeyError, TypeError, AttributeError) as e:
         raise PackageError(
             f"{package.path / 'deployment.yml'}: {e!r} is missing; build the package again"
         ) from e
-    settings = {
-        "scoring_script": script,
-        "environment_variables": variables,
-        "request_settings": declared.get("request_settings") or {},
-        **{probe: declared.get(probe) for probe in ("liveness_probe", "readiness_probe")},
-    }
-    settings = over(settings, deployment(config, record.read(package)))
+    kept = ("environment_variables", "request_settings", "liveness_probe", "readiness_probe")
+    settings = {"scoring_script": script, **{key: own.get(key) or {} for key in kept}}
+    settings = declared.over(settings, declared.deployment(config, record.of(package)))
     files = {kind: _files(package, kind) for kind in ("model", "code")}
     versions = {kind: version_of(kind, found["files"]) for kind, found in files.items()}
     versions["environment"] = digest([*environment.values()])
@@ -74,7 +69,7 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         deployment=f"v{bundle.version}-{digest(settings)[:6]}",
         environment=environment,
         settings=settings,
-        endpoint=endpoint(config),
+        endpoint=declared.endpoint(config),
         keep_previous=config.keep_previous,
         deployed=deployed,
         tags=config.tags,

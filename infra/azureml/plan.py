@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from onnxferry.infra.azureml import mirror
+from onnxferry.infra.azureml import access, mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
 from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
@@ -20,15 +20,15 @@ from onnxferry.infra.azureml.steps import (
     smoke,
     smoke_endpoint,
 )
-from onnxferry.infra.clients.azureml_endpoints import FAILED
+from onnxferry.infra.clients.azureml_endpoints import EGRESS, FAILED
 from onnxferry.infra.clients.azureml_types import ManagedDeployment
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, Step
 
 
-def check(state: CurrentState, auth_mode: str | None = None) -> None:
-    """Raise Refused where the endpoint or its traffic is not ours to change, or `auth_mode` is not
-    the endpoint's."""
+def check(state: CurrentState, wanted: Facts | None = None) -> None:
+    """Raise Refused where the endpoint or its traffic is not ours to change, or the endpoint cannot
+    become what is `wanted`, in the words of endpoint.yml."""
     where = state.names.where
     if state.endpoint and not state.is_ours:
         raise Refused(
@@ -44,19 +44,14 @@ def check(state: CurrentState, auth_mode: str | None = None) -> None:
             f" onnxferry did not make it (no tag {MADE}). Take its traffic away, or choose another"
             " endpoint: --name, or name in [model] of deploy.toml"
         )
-    found = state.endpoint.auth_mode if state.endpoint else ""
-    modes = {mode.lower().replace("_", "") for mode in (found, auth_mode) if mode}
-    if len(modes) > 1:
-        raise Refused(
-            f"{where}: its auth_mode is {found}, and {auth_mode} is asked for, which would lock its"
-            " clients out. Set that in [azureml] of deploy.toml, or deploy under another name"
-        )
+    if wanted:
+        access.check(state, wanted)
 
 
 def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[Step, ...]:
     """The steps that end with `desired` live. Instances are freed before the candidate needs its
     own, and what serves goes last."""
-    check(state, desired.endpoint["auth_mode"])
+    check(state, desired.endpoint)
     check_assets(state.names, desired, assets)
     name, golden, kept = desired.deployment, {"spec": desired.spec}, kept_previous(state, desired)
     steps = [*register(state, desired, assets), *_endpoint(state, desired)]
@@ -64,6 +59,7 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     steps += [
         *map(delete_deployment, first),
         *_tags(state, desired, kept),
+        *access.opened(state, desired),
         *_candidate(state, desired),
     ]
     serves = dict(state.traffic) == {name: 100}
@@ -185,6 +181,8 @@ def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
     if name in state.traffic:
         failed = [replace(create, action=Action.UPDATE)]
     steps = _made(create, found.state if found else None, failed)
+    if found and found.state not in FAILED:
+        _check_fixed(state, found, desired.settings)
     if found and found.state == "Succeeded" and _differs(found, desired.settings):
         steps = [replace(create, action=Action.UPDATE)]
     if name not in state.in_use:
@@ -205,8 +203,24 @@ def _differs(found: ManagedDeployment, wanted: Facts) -> bool:
     """Whether somebody has changed a setting that we set."""
     if found.instance_type != wanted["instance_type"]:
         return True
-    keys = ("environment_variables", "request_settings")
-    return any(not wanted[key].items() <= found.settings[key].items() for key in keys)
+    tables = {key: v for key, v in wanted.items() if key in found.settings and v}
+    return any(
+        not said.items() <= found.settings[key].items()
+        for key, said in tables.items()
+        if isinstance(said, Mapping)
+    )
+
+
+def _check_fixed(state: CurrentState, found: ManagedDeployment, wanted: Facts) -> None:
+    """Raise Refused where what is there cannot be made what is `wanted`."""
+    asked, said = wanted.get(EGRESS, "enabled"), found.settings.get(EGRESS, "enabled")
+    if asked != said:
+        raise Refused(
+            f"{state.names.where}: {EGRESS} of deployment {found.name} is {said}, and shall be"
+            f" {asked}, but Azure fixes it when a deployment is made. Somebody has made this one"
+            " anew: delete it, once another one takes its traffic; or set network.egress in"
+            " [azureml] of deploy.toml as it is"
+        )
 
 
 def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:

@@ -13,6 +13,8 @@ from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndp
 from onnxferry.infra.errors import NotHealthy, Refused
 
 FAILED = frozenset({"Failed", "Canceled"})
+EGRESS = "egress_public_network_access"  # of a deployment, fixed when it is made
+_TABLES = ("request_settings", "liveness_probe", "readiness_probe")
 _ADDED = ("createdBy", "createdAt", "lastModifiedAt")
 
 
@@ -34,7 +36,8 @@ class OnlineEndpoints:
         state, auth_mode = _plain(found.provisioning_state), _plain(found.auth_mode)
         traffic, mirror = _shares(found.traffic), _shares(found.mirror_traffic)
         url, tags = found.scoring_uri or "", dict(found.tags or {})
-        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags)
+        access = (_is_public(found), _identities(found))
+        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags, *access)
 
     def create_endpoint(self, name: str, facts: Mapping[str, Any], until: Until) -> bool:
         """Create an endpoint without deployments; `facts`: see `sdk_endpoint`. False where that was
@@ -72,6 +75,20 @@ class OnlineEndpoints:
                     " changed; run the command again"
                 )
             found.traffic, found.tags, found.properties = wanted, kept, _own(found.properties)
+            begin = self._endpoints.begin_create_or_update
+            if self._workspace.run(where, until, begin, found, settled=settled):
+                return
+
+    def set_public_access(self, name: str, access: str, until: Until) -> None:
+        """Let the endpoint take requests from the internet ("enabled") or not ("disabled"); all
+        else of it stays."""
+        where, settled = f"access to endpoint {name} of ", partial(self.endpoint_state, name)
+        for _ in range(2):
+            with self._workspace.translated(where):
+                found = self._endpoints.get(name)
+            if _is_public(found) == (access == "enabled"):
+                return
+            found.public_network_access, found.properties = access, _own(found.properties)
             begin = self._endpoints.begin_create_or_update
             if self._workspace.run(where, until, begin, found, settled=settled):
                 return
@@ -148,10 +165,15 @@ def _deployment(found: Any) -> ManagedDeployment:
     kind, count = getattr(found, "instance_type", None) or "", int(found.instance_count or 0)
     settings = {
         "environment_variables": dict(found.environment_variables or {}),
-        "request_settings": dict(vars(found.request_settings)) if found.request_settings else {},
+        **{key: _said(getattr(found, key, None)) for key in _TABLES},
+        EGRESS: _plain(getattr(found, EGRESS, None)).lower() or "enabled",
     }
     state, tags = _plain(found.provisioning_state), dict(found.tags or {})
     return ManagedDeployment(found.name, state, assets, kind, count, tags, settings)
+
+
+def _said(table: Any) -> dict[str, Any]:
+    return dict(vars(table)) if table else {}
 
 
 def _own(properties: Mapping[str, str] | None) -> dict[str, str]:
@@ -166,6 +188,15 @@ def _text(traffic: Mapping[str, int]) -> str:
 def _plain(value: Any) -> str:
     """Some of the SDK's values are enum members, which print otherwise than their value."""
     return str(getattr(value, "value", value) or "")
+
+
+def _is_public(endpoint: Any) -> bool:
+    return _plain(getattr(endpoint, "public_network_access", None)).lower() != "disabled"
+
+
+def _identities(endpoint: Any) -> frozenset[str]:
+    given = getattr(endpoint.identity, "user_assigned_identities", None) or ()
+    return frozenset(str(one.resource_id).lower() for one in given)
 
 
 def _shares(traffic: Mapping[str, Any] | None) -> dict[str, int]:

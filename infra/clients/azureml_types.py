@@ -27,7 +27,9 @@ _FAILURES: Mapping[str, Mapping[type[CloudError], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class ManagedEndpoint:
-    """`traffic` and `mirror` are percentages by deployment, without zeros."""
+    """`traffic` and `mirror` are percentages by deployment, without zeros. `public` is whether it
+    takes requests from the internet, `identities` the ids, in small letters, of the user-assigned
+    identities that it has; none where it has one of its own."""
 
     name: str
     state: str
@@ -36,12 +38,14 @@ class ManagedEndpoint:
     traffic: Mapping[str, int]
     mirror: Mapping[str, int]
     tags: Mapping[str, str]
+    public: bool = True
+    identities: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class ManagedDeployment:
     """A deployment; `assets` are the ids of its model, code and environment, `settings` those of
-    its YAML schema that can be read back: variables, requests' limits, the instance type."""
+    its YAML schema that can be read back: variables, limits of requests, probes, egress."""
 
     name: str
     state: str

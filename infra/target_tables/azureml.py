@@ -66,10 +66,11 @@ class AzureMLRequests(Table):
     timeout_seconds: float | None = Field(None, gt=0, le=180)
     """Longest time of one request; default: by the package's rehearsal, 90 without one."""
     concurrency: int | None = Field(None, ge=1, le=1000)
-    """Requests that a container is sent at a time; default: as many as its server has threads."""
+    """Requests that a container is sent at a time, by as many threads; default: 8."""
     queue_seconds: float | None = Field(None, gt=0, le=180)
-    """Longest time that a request waits for its turn; default: the platform's."""
-    start_minutes: int | None = Field(None, ge=1, le=60)
+    """Longest time that a request waits for its turn; default: the platform's. Azure's interface
+    calls it deprecated for managed endpoints, where timeout_seconds counts the waiting too."""
+    start_minutes: int | None = Field(None, ge=5, le=60)
     """How long a container may take to load the model; default: by the package's rehearsal, at
     least 5."""
 
@@ -157,11 +158,28 @@ class AzureML(AzureTable):
                 "rollout.mirror compares captured answers: add a table [azureml.capture] (it may be"
                 " empty; requests and answers are then kept in the workspace's blobs)"
             )
+        yield from self._problems_requests()
+        if self.image == "prebuilt" and not self.network.egress:
+            yield (
+                "network.egress = false keeps the containers from Microsoft's registry, where the"
+                " prebuilt image is: push it to the workspace's registry and name it as image, or"
+                ' take image = "conda"'
+            )
         if isinstance(self.serving, Kubernetes):
             yield from self._problems_kubernetes()
         count = self.serving.instance_count
         if self.scaling and count > self.scaling.max:
             yield f"instance_count ({count}) is more than scaling.max ({self.scaling.max})"
+
+    def _problems_requests(self) -> Any:
+        asked = self.requests
+        threads = sorted({"WORKER_COUNT", "GUNICORN_CMD_ARGS"} & set(self.environment))
+        if asked.concurrency and threads:
+            said = "requests.concurrency sets the threads of the server"
+            yield f"{said}: leave {' and '.join(threads)} out of environment"
+        if asked.start_minutes and asked.start_minutes > self.wait_minutes:
+            said = f"wait_minutes ({self.wait_minutes:g}) ends the wait for a container that"
+            yield f"{said} requests.start_minutes ({asked.start_minutes}) allows to load for longer"
 
     def _problems_kubernetes(self) -> Any:
         without = 'serving.mode = "kubernetes" has no'

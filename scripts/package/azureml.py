@@ -52,7 +52,6 @@ def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
 
 def deployment(endpoint: str, environment: dict[str, str]) -> dict[str, Any]:
     """What deployment.yml says: one process with threads, so that the model is in memory once."""
-    threads = f"--threads={_THREADS}"
     return {
         "$schema": f"{_SCHEMAS}Deployment.schema.json",
         "name": "blue",
@@ -60,19 +59,24 @@ def deployment(endpoint: str, environment: dict[str, str]) -> dict[str, Any]:
         "model": {"path": "./model"},
         "code_configuration": {"code": "./code", "scoring_script": "score.py"},
         "environment": environment,
-        "environment_variables": {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": threads},
+        "environment_variables": one_process(_THREADS),
         "instance_type": "Standard_F2s_v2",
         "instance_count": 1,
         "request_settings": {
             "request_timeout_ms": 90_000,
             "max_concurrent_requests_per_instance": _THREADS,
         },
-        "liveness_probe": _probe(),
-        "readiness_probe": _probe(),
+        "liveness_probe": probe(),
+        "readiness_probe": probe(),
     }
 
 
-def _probe() -> dict[str, int]:
+def one_process(threads: int) -> dict[str, str]:
+    """The variables of the inference server by which one process answers with so many threads."""
+    return {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": f"--threads={threads}"}
+
+
+def probe() -> dict[str, int]:
     """More patient than the platform's, which kills a large model while it loads."""
     wait = {"initial_delay": 30, "period": 10, "timeout": 10}
     return {**wait, "success_threshold": 1, "failure_threshold": 30}

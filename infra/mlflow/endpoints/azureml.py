@@ -23,6 +23,7 @@ from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package.azureml import deployment
+from onnxferry.scripts.rehearse import record
 from onnxferry.system.errors import UsageError
 
 
@@ -91,11 +92,8 @@ class MlflowAzureML(AzureMLCloud):
         package, config = bundle.package, self.settings
         files = {member.path: member.sha256 for member in package.members}
         own = deployment("", {})
-        settings = {
-            "environment_variables": dict(config.environment),
-            **{key: own[key] for key in _SERVED},
-        }
-        settings = declared.over(settings, declared.deployment(config))
+        settings = {"environment_variables": {}, **{key: own[key] for key in _SERVED}}
+        settings = declared.over(settings, declared.deployment(config, record.of(package)))
         return DesiredState(
             version=bundle.version,
             versions={"model": version_of("model", files)},
