@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import console, deletion, listing, plan, quota
+from onnxferry.infra.azureml import console, deletion, given_identity, listing, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
@@ -68,6 +68,7 @@ class AzureMLCloud:
         desired = self._desired(bundle, now)
         state = self._read()
         plan.check(state, desired.endpoint)
+        given = given_identity.checked(self.clients, self.settings.identity)
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
         count = plan.instances(state, desired)
@@ -75,7 +76,7 @@ class AzureMLCloud:
         on = f"{count} x {self.settings.serving.instance_type}"
         summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
         summary = replace(summary, region=state.location, count=count)
-        summary = replace(summary, notes=plan.notes(state, desired))
+        summary = replace(summary, notes=(*given, *plan.notes(state, desired)))
         if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
             summary = self._with_quota(summary, state, desired)
         return self._plan("deploy", steps, summary)

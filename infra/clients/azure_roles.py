@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
@@ -45,9 +46,8 @@ class Roles:
 
     def __init__(self, session: AzureSession) -> None:
         self._session = session
-        self._assignments = AuthorizationManagementClient(
-            api_version=API_VERSION, **session.options
-        ).role_assignments
+        client = AuthorizationManagementClient(api_version=API_VERSION, **session.options)
+        self._assignments, self._definitions = client.role_assignments, client.role_definitions
 
     def signed_in(self) -> Principal:
         """Who is signed in, by the token."""
@@ -88,6 +88,20 @@ class Roles:
                 raise
         return None
 
+    def gives(self, scope: str, principal: str, action: str, data: bool = False) -> bool:
+        """Whether a role that the object id `principal`, or a group that it is in, has at the scope
+        or above it gives an action, or one on `data`."""
+        asked = f"atScope() and assignedTo('{principal}')"
+        with translated(f"role assignments of {scope.rpartition('/')[2]}"):
+            found = self._assignments.list_for_scope(scope.lstrip("/"), filter=asked)
+            roles = {one.role_definition_id for one in found}
+            definitions = (self._definitions.get_by_id(role.lstrip("/")) for role in sorted(roles))
+            return any(
+                _gives(permission, action, data)
+                for definition in definitions
+                for permission in definition.permissions or ()
+            )
+
     def described(self, scope: str, description: str, named: str) -> list[str]:
         """The ids of our assignments at `scope` itself that were made with `description` for what
         is `named`."""
@@ -107,6 +121,16 @@ def assignment_name(scope: str, role: str, principal: Principal) -> str:
     whose = principal.named or principal.id
     parts = (scope.lower(), whose.lower(), ROLES[role])
     return str(uuid.uuid5(_NAMESPACE, "-".join(parts)))
+
+
+def _gives(permission: Any, action: str, data: bool) -> bool:
+    kinds = ("data_actions", "not_data_actions") if data else ("actions", "not_actions")
+    given, taken = (getattr(permission, kind) or () for kind in kinds)
+    return _matches(action, given) and not _matches(action, taken)
+
+
+def _matches(action: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _ours(found: Any, scope: str, named: str) -> bool:

@@ -54,6 +54,13 @@ class Workspace:
         with self.translated(""):
             return str(self.ml.workspaces.get(self._name).location)
 
+    def associated(self) -> tuple[str, str]:
+        """The ids of the workspace's storage account and of its container registry; that is ""
+        until an image is first built. Raises NotFound when there is no such workspace."""
+        with self.translated(""):
+            found = self.ml.workspaces.get(self._name)
+        return str(found.storage_account or ""), str(found.container_registry or "")
+
     def datastore(self) -> Datastore:
         """Where the default datastore is. Raises Refused when it does not keep blobs."""
         return self._default(include_secrets=False)[0]

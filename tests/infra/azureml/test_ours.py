@@ -123,7 +123,7 @@ def test_what_azure_does_not_delete_is_archived(
     versions: dict[str, Bundle],
     kinds: set[str],
 ) -> None:
-    ml.undeletable |= kinds
+    ml.undeletable.update(kinds)
     deploy(cloud, versions["a"])
     apply(cloud.plan_delete(), cloud)
     for kind in kinds:

@@ -23,19 +23,17 @@ from onnxferry.scoring.wire import Request
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
-from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.login import signed_in
+from tests.fakes.azure.providers.assets import SAS, WORKSPACES, Assets, forget, stamped
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
-WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
 ENDPOINTS = f"{WORKSPACES}/onlineEndpoints"
 DEPLOYMENTS = f"{ENDPOINTS}/deployments"
 KEY = "a-key-that-must-never-be-printed"
-SAS = "sv=2025-01-05&sig=a-signature-that-must-never-be-printed"
 HEADER = "azureml-model-deployment"
 
-_ASSET = {"tags": ANY, "properties": ANY, "description": MAY, "isAnonymous": MAY, "isArchived": MAY}
 _PROBE = {
     "initialDelay": MAY,
     "period": MAY,
@@ -107,8 +105,7 @@ class Served:
 class MachineLearning:
     """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it,
     `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
-    print; `history` what served, in order; `most` the instances that were there at a time.
-    `undeletable` are kinds of assets ("codes") that are only archived."""
+    print; `history` what served, in order; `most` the instances that were there at a time."""
 
     azure: AzureFake
     runtimes: dict[str, str] = field(default_factory=dict)
@@ -116,21 +113,17 @@ class MachineLearning:
     container_logs: dict[str, str] = field(default_factory=dict)
     history: list[Served] = field(default_factory=list)
     proved: set[str] = field(default_factory=set)
-    undeletable: set[str] = field(default_factory=set)
     most: int = 0
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     _scorers: dict[str, scoring.Scorer] = field(default_factory=dict)
     _containers: dict[str, MlflowContainer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._assets = Assets(self.azure)
         self.azure.arm.add(
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
-            self._asset(
-                "models", {"modelUri": NEEDED, "modelType": MAY, "stage": MAY, "flavors": ANY}
-            ),
-            self._asset("environments", {"image": NEEDED, "condaFile": MAY, "osType": MAY}),
-            self._asset("codes", {"codeUri": NEEDED}),
+            *self._assets.types,
             ResourceType(
                 ENDPOINTS,
                 _ENDPOINT,
@@ -156,13 +149,14 @@ class MachineLearning:
             Route("POST", rf"{workspace}[^/]+/datastores/[^/]+/listSecrets", self._secrets),
             Route("POST", rf"{own}/(?P<what>listKeys|token)", self._keys),
             Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
-            Route(
-                "GET",
-                rf"{workspace}[^/]+/(models|environments|codes)/[^/]+/versions",
-                self._versions,
-            ),
+            *self._assets.routes,
             Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
         )
+
+    @property
+    def undeletable(self) -> set[str]:
+        """Kinds of assets ("codes") that are only archived."""
+        return self._assets.undeletable
 
     def workspace(self, group: str = "rg", name: str = "work", account: str = "wsstore") -> str:
         """Put a resource group and in it a workspace with its datastore there; its id."""
@@ -180,33 +174,8 @@ class MachineLearning:
             "isDefault": True,
             "credentials": {"credentialsType": "AccountKey"},
         }
-        store.put(f"{id_}/datastores/workspaceblobstore", {"properties": facts, **_stamped()})
+        store.put(f"{id_}/datastores/workspaceblobstore", {"properties": facts, **stamped()})
         return id_
-
-    def _asset(self, kind: str, own: Mapping[str, Any]) -> ResourceType:
-        shape = {"properties": {NEEDED: True, **_ASSET, **own}}
-        return ResourceType(
-            f"{WORKSPACES}/{kind}/versions",
-            shape,
-            fill=_fill_asset,
-            check=_check_asset,
-            on_delete=lambda resource: self._check_deletable(kind),
-        )
-
-    def _check_deletable(self, kind: str) -> Answer | None:
-        if kind not in self.undeletable:
-            return None
-        return error(405, "MethodNotAllowed", f"DELETE is not supported on {kind}; archive it.")
-
-    def _versions(self, call: Call, match: re.Match[str]) -> Answer:
-        if refusal := self.azure.arm.refuse(call):
-            return refusal
-        found = self.azure.store.children(call.path)
-        if not found:
-            return error(404, "UserError", f"Could not find asset {call.path.split('/')[-2]}")
-        if call.query.get("listViewType", "ActiveOnly") == "ActiveOnly":
-            found = [one for one in found if not one["properties"].get("isArchived")]
-        return Answer(200, {"value": found})
 
     def _secrets(self, call: Call, match: re.Match[str]) -> Answer:
         return self.azure.arm.refuse(call) or Answer(200, {"secretsType": "Sas", "sasToken": SAS})
@@ -248,7 +217,7 @@ class MachineLearning:
         properties["traffic"] = properties.get("traffic") or {}
         properties["mirrorTraffic"] = properties.get("mirrorTraffic") or {}
         properties["properties"] = properties.get("properties") or {}
-        resource |= _stamped()
+        resource |= stamped()
 
     def _check_endpoint(
         self, call: Call, old: Resource | None, body: dict[str, Any]
@@ -271,7 +240,7 @@ class MachineLearning:
                 )
         if refusal := _busy(old):
             return refusal
-        _forget(call, old)
+        forget(call, old)
         return None
 
     def _is_taken(self, id_: str) -> bool:
@@ -307,7 +276,7 @@ class MachineLearning:
         all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
         running = sum(d["sku"]["capacity"] for d in all_ if d is not old)
         self.most = max(self.most, running + body["sku"]["capacity"])
-        _forget(call, old)
+        forget(call, old)
         return None
 
     def _refuse_parts(self, facts: dict[str, Any]) -> Answer | None:
@@ -318,7 +287,7 @@ class MachineLearning:
             if self.azure.store.get(id_) is None:
                 return error(400, "BadRequest", f"not registered: {id_}")
         if all(parts):
-            files = self._files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
+            files = self._assets.files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
             there = code["scoringScript"] in files
             return None if there else error(400, "BadRequest", "the script is not in the code")
         return self._without_code(facts, alone=not any(parts[1:]))
@@ -330,7 +299,7 @@ class MachineLearning:
             said = f"a deployment of a {kind} needs an environment and a scoring script"
             also = "; an MLflow model takes both or neither"
             return error(400, "BadRequest", said + (also if "mlflow" in kind else ""))
-        if found := list(lacking(self._files(model, "modelUri"))):
+        if found := list(lacking(self._assets.files(model, "modelUri"))):
             said = f"User container has crashed or terminated: {'; '.join(found)}"
             self.azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", said)
         return None
@@ -349,7 +318,7 @@ class MachineLearning:
         id_ = f"{space}/environments/{name[:40]}/versions/{name[40:]}"
         image = "mcr.microsoft.com/azureml/curated/mlflow-py312-inference"
         made = {"image": image, "tags": {}, "properties": {}, "environmentType": "UserCreated"}
-        self.azure.store.put(id_, {"properties": made, **_stamped()})
+        self.azure.store.put(id_, {"properties": made, **stamped()})
         facts["environmentId"] = id_
 
     def _check_unused(self, resource: Resource) -> Answer | None:
@@ -408,73 +377,28 @@ class MachineLearning:
 
     def _mlflow(self, model: str, registered: Resource) -> MlflowContainer:
         if model not in self._containers:
-            self._containers[model] = MlflowContainer(self._files(registered, "modelUri"))
+            self._containers[model] = MlflowContainer(self._assets.files(registered, "modelUri"))
         return self._containers[model]
 
     def _scorer(self, model: str) -> scoring.Scorer:
         """What the model's files in the datastore score."""
         if model not in self._scorers:
             with tempfile.TemporaryDirectory() as folder:
-                for name, data in self._files(
+                for name, data in self._assets.files(
                     self.azure.store.get(model) or {}, "modelUri"
                 ).items():
                     (Path(folder) / name).write_bytes(data)
                 self._scorers[model] = scoring.load(Path(folder))
         return self._scorers[model]
 
-    def _files(self, asset: Resource, key: str) -> dict[str, bytes]:
-        """The files below the folder that a model's or a code's URI names."""
-        uri = asset.get("properties", {}).get(key, "")
-        folder = re.split(r"/paths/|/azureml-blobstore/", uri)[-1] + "/"
-        found = self.azure.blobs.accounts["wsstore"]["azureml-blobstore"]
-        return {
-            name[len(folder) :]: blob.data or b""
-            for name, blob in found.items()
-            if name.startswith(folder)
-        }
-
-
-def _check_asset(call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
-    uris = ("modelUri", "codeUri", "condaFile", "image")
-    if old and any(old["properties"].get(key) != body["properties"].get(key) for key in uris):
-        return error(
-            400, "UserError", "A version that is registered cannot be given other content."
-        )
-    _forget(call, old)
-    return None
-
-
-def _fill_asset(resource: Resource) -> None:
-    properties = resource["properties"]
-    for key in ("tags", "properties", *(["flavors"] if "modelUri" in properties else [])):
-        properties[key] = properties.get(key) or {}
-    resource |= _stamped()
-
 
 def _fill_deployment(resource: Resource) -> None:
     resource["properties"].setdefault("scaleSettings", {"scaleType": "Default"})
     resource["properties"]["properties"] = resource["properties"].get("properties") or {}
-    resource |= _stamped()
+    resource |= stamped()
 
 
 def _busy(old: Resource | None) -> Answer | None:
     if old and old["properties"].get("provisioningState") in ("Creating", "Updating", "Deleting"):
         return error(409, "Conflict", "Another operation on it is still running.")
     return None
-
-
-def _forget(call: Call, old: Resource | None) -> None:
-    """A PUT replaces what a resource was: what its body does not have is gone."""
-    if old and call.method == "PUT":
-        own = ("provisioningState", "scoringUri", "swaggerUri")
-        old["properties"] = {key: old["properties"][key] for key in own if key in old["properties"]}
-
-
-def _stamped() -> dict[str, Any]:
-    who = {
-        "createdBy": "someone",
-        "createdByType": "User",
-        "createdAt": now(),
-        "lastModifiedAt": now(),
-    }
-    return {"systemData": who}
