@@ -108,9 +108,8 @@ class MachineLearning:
     """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it,
     `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
     print; `history` what served, in order; `most` the instances that were there at a time.
-    Requests go to deployments
-    by their shares; `statuses` and `latency` (ms) are what those of a deployment end with, where
-    that is not what the container says, and `monitor` tells of them."""
+    Requests go to deployments by their shares; `statuses` and `latency` (ms) are what those of a
+    deployment end with, where that is not what the container says, and `monitor` tells of them."""
 
     azure: AzureFake
     runtimes: dict[str, str] = field(default_factory=dict)
