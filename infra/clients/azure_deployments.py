@@ -17,7 +17,6 @@ from onnxferry.infra.clients.azure_groups import AGAIN, LIMIT
 from onnxferry.infra.errors import CloudError, TimedOut
 
 API_VERSION = "2026-06-01"
-ENDED = ("Succeeded", "Failed", "Canceled")
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,8 @@ class Deployments:
         return True
 
     def state(self, name: str) -> str:
-        """Of the deployment of that name, which is one of ENDED at its end; "" for none."""
+        """Of the deployment of that name, one of Succeeded, Failed and Canceled at its end; "" for
+        none."""
         found = existing(self._where(name), self._deployments.get, self._group, name)
         return str(found.as_dict()["properties"]["provisioningState"]) if found else ""
 
