@@ -97,7 +97,12 @@ class Names:
 
     def deployment_id(self, name: str) -> str:
         """The id of a deployment."""
-        return f"{self.workspace_id}/onlineEndpoints/{self.endpoint}/deployments/{name}"
+        return f"{self.endpoint_id}/deployments/{name}"
+
+    @property
+    def endpoint_id(self) -> str:
+        """The endpoint's id."""
+        return f"{self.workspace_id}/onlineEndpoints/{self.endpoint}"
 
     @property
     def workspace_id(self) -> str:

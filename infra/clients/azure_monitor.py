@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 from azure.mgmt.monitor import MonitorManagementClient
 
@@ -13,6 +15,8 @@ from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import translated
 
 Span = tuple[datetime, datetime]
+
+_MOST = 1000  # series of an answer; without a number Azure gives ten
 
 
 @dataclass(frozen=True)
@@ -29,40 +33,54 @@ class Monitor:
     """The monitor of a subscription."""
 
     def __init__(self, session: AzureSession) -> None:
-        self._client = MonitorManagementClient(**session.options)
+        self._ahead = timedelta()  # of Azure's clock before this machine's
+        self._client = MonitorManagementClient(**session.options, raw_response_hook=self._note_date)
+
+    def now(self, resource: str, metric: str) -> datetime:
+        """Azure's time, as its answer to a question after a metric of a resource says: this
+        machine's clock may be wrong. Raises CloudError, NotAllowed where metrics may not be
+        read."""
+        self.metrics(resource, (metric,), "Average", None)
+        return datetime.now(timezone.utc) + self._ahead
 
     def metrics(
-        self, resource: str, names: Sequence[str], aggregation: str, time: Span, where: str = ""
+        self,
+        resource: str,
+        names: Sequence[str],
+        aggregation: str,
+        time: Span | None,
+        where: str = "",
     ) -> list[MetricSeries]:
         """The values of these metrics of the resource of that id, by the minute, from a `time` to
-        another; `aggregation` is "Total", "Average", "Maximum"..., `where` a filter such as
-        "statusCodeClass eq '*'", which also splits by what it names. What happened in the last
-        two or three minutes may be missing. Raises CloudError."""
-        span = "/".join(map(_iso, time))
-        options = {"filter": where} if where else {}
+        another, None for the last hour; `aggregation` is one that the metrics have ("Average"),
+        `where` a filter such as "statusCodeClass eq '*'", which also splits by what it names. What
+        happened in the last two or three minutes may be missing. Raises CloudError."""
+        options: dict[str, Any] = {"timespan": "/".join(map(_iso, time))} if time else {}
+        options |= {"filter": where, "top": _MOST} if where else {}
         with translated(f"metrics of {resource.rpartition('/')[2]}"):
             found = self._client.metrics.list(
-                resource,
-                timespan=span,
-                interval=timedelta(minutes=1),
+                resource.lstrip("/"),
+                interval="PT1M",
                 metricnames=",".join(names),
                 aggregation=aggregation,
                 **options,
             )
-        key = aggregation.lower()
         return [
-            MetricSeries(
-                metric.name.value,
-                tuple(
-                    (one.time_stamp, float(value))
-                    for one in series.data or ()
-                    if (value := getattr(one, key)) is not None
-                ),
-                {d.name.value.lower(): d.value for d in series.metadatavalues or ()},
-            )
+            _series(metric.name.value, one, aggregation.lower())
             for metric in found.value
-            for series in metric.timeseries
+            for one in metric.timeseries
         ]
+
+    def _note_date(self, response: Any) -> None:
+        if date := response.http_response.headers.get("Date"):
+            self._ahead = parsedate_to_datetime(date) - datetime.now(timezone.utc)
+
+
+def _series(metric: str, found: Any, key: str) -> MetricSeries:
+    points = ((point.time_stamp, getattr(point, key)) for point in found.data or ())
+    values = tuple((time, float(value)) for time, value in points if value is not None)
+    dimensions = {one.name.value.lower(): one.value for one in found.metadatavalues or ()}
+    return MetricSeries(metric, values, dimensions)
 
 
 def _iso(time: datetime) -> str:

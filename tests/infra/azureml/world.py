@@ -72,6 +72,10 @@ class World:
             ml.proved,
             ml.routed,
             ml.answers,
+            ml.statuses,
+            ml.latency,
+            ml.due,
+            ml.monitor.scored,
         )
 
     def copy(self) -> Any:

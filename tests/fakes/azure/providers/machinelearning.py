@@ -26,6 +26,7 @@ from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
+from tests.fakes.azure.providers.monitor_metrics import MonitorMetrics, Scored
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
@@ -35,6 +36,7 @@ DEPLOYMENTS = f"{ENDPOINTS}/deployments"
 KEY = "a-key-that-must-never-be-printed"
 SAS = "sv=2025-01-05&sig=a-signature-that-must-never-be-printed"
 HEADER = "azureml-model-deployment"
+FRONT = (408, 429, 502, 503, 504)  # statuses that no container answered
 
 _ASSET = {"tags": ANY, "properties": ANY, "description": MAY, "isAnonymous": MAY, "isArchived": MAY}
 _PROBE = {
@@ -110,7 +112,9 @@ class MachineLearning:
     `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
     print, by container or by deployment/container; `keys` those of an endpoint that is asked for
     them; `history` what served, in order; `most` the instances that were there at a time.
-    `undeletable` are kinds of assets ("codes") that are only archived."""
+    `undeletable` are kinds of assets ("codes") that are only archived. Requests go to deployments
+    by their shares; `statuses` and `latency` (ms) are what those of a deployment end with, where
+    that is not what the container says, and `monitor` tells of them."""
 
     azure: AzureFake
     runtimes: dict[str, str] = field(default_factory=dict)
@@ -122,10 +126,14 @@ class MachineLearning:
     most: int = 0
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    latency: dict[str, float] = field(default_factory=dict)
+    due: dict[str, dict[str, int]] = field(default_factory=dict)  # by endpoint and deployment
     _scorers: dict[str, scoring.Scorer] = field(default_factory=dict)
     _containers: dict[str, MlflowContainer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.monitor = MonitorMetrics(self.azure)
         self.azure.arm.add(
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
@@ -317,6 +325,7 @@ class MachineLearning:
         }
         if traffic != self.routed.get(resource["name"], {}):
             self.history.append(Served(resource["name"], traffic, frozenset(self.proved)))
+            self.due[resource["name"]] = dict.fromkeys(traffic, 0)
         self.routed[resource["name"]] = traffic
 
     def _unroute(self, resource: Resource) -> Answer | None:
@@ -398,12 +407,32 @@ class MachineLearning:
             return Answer(404, {"error": {"message": "no such endpoint"}})
         if not self._let_in(call, endpoint):
             return Answer(401, {"error": {"message": "key_auth_access_denied"}})
-        routed = self.routed.get(endpoint["name"], {})
-        name = call.headers.get(HEADER) or max(routed, key=lambda key: routed[key], default="")
+        name = call.headers.get(HEADER) or self._next(endpoint["name"])
         deployment = self.azure.store.get(f"{endpoint['id']}/deployments/{name}")
         if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
             return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
-        return self._answered(call, deployment)
+        answer = self._answered(call, deployment)
+        self._count(endpoint, deployment, answer)
+        return answer
+
+    def _next(self, endpoint: str) -> str:
+        """The deployment whose turn it is: each has its share of any hundred requests, evenly."""
+        routed, due = self.routed.get(endpoint, {}), self.due.setdefault(endpoint, {})
+        for name, share in routed.items():
+            due[name] = due.get(name, 0) + share
+        name = max(routed, key=lambda one: due[one], default="")
+        if name:
+            due[name] -= 100
+        return name
+
+    def _count(self, endpoint: Resource, deployment: Resource, answer: Answer) -> None:
+        """Tell the monitor of a request."""
+        by_model = answer.headers.get("ms-azureml-model-error-statuscode", "")
+        by_model = by_model or ("200" if answer.status == 200 else "")
+        name, at = deployment["name"], self.azure.clock.now()
+        ms = self.latency.get(name, 20.0)
+        where = endpoint["id"].lower()
+        self.monitor.scored.append(Scored(at, where, name, answer.status, by_model, ms))
 
     def _let_in(self, call: Call, endpoint: Resource) -> bool:
         shown = call.headers.get("authorization", "").removeprefix("Bearer ")
@@ -412,7 +441,11 @@ class MachineLearning:
         return signed_in(call) or shown == KEY
 
     def _answered(self, call: Call, deployment: Resource) -> Answer:
+        own = self.statuses.get(deployment["name"], 0)
+        if own in FRONT:
+            return Answer(own, {"error": {"message": "the front end's own"}})
         status, body, kind = self._container(call, deployment["properties"]["model"])
+        status = own or status
         headers = {HEADER: deployment["name"], "Content-Type": kind}
         if status == 200:
             self.proved.add(deployment["name"])
