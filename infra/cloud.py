@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from onnxferry.infra.apply import Executor
 from onnxferry.infra.lease import LeaseStore
-from onnxferry.infra.log_feeds import Feed
+from onnxferry.infra.log_feeds import Feed, LogPlace
 from onnxferry.infra.plan import Plan
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
@@ -20,6 +20,7 @@ from onnxferry.scripts.package import Package
 from onnxferry.system.errors import PackageError
 
 if TYPE_CHECKING:
+    from onnxferry.infra.access_keys import Access
     from onnxferry.infra.shadow_traffic import ShadowTraffic
 
 
@@ -176,6 +177,28 @@ class HasLogFeed(Protocol):
         """What gives, at each call, the lines since the call before; at the first the last `lines`,
         or all of them `since` then. Raises UsageError where the log has no times, and CloudError,
         as the feed does."""
+
+
+@runtime_checkable
+class HasLogPlaces(Protocol):
+    """An endpoint whose versions have several containers, each with a log of its own."""
+
+    def at(self, place: LogPlace) -> OnlineEndpoint:
+        """The same endpoint, whose log is that of `place`. Raises UsageError for a container that
+        there is none of."""
+
+
+@runtime_checkable
+class HasKeys(Cloud, Protocol):
+    """An endpoint whose callers may be let in by keys. Both raise CloudError."""
+
+    def access(self) -> Access:
+        """How callers are let in, with the keys, which are never printed unasked. Raises NotFound
+        without an endpoint."""
+
+    def plan_rotate(self, kind: str) -> Plan:
+        """A step that renews the "primary" or the "secondary" key, so that its old value is
+        refused. Raises Refused where callers are let in otherwise."""
 
 
 @runtime_checkable

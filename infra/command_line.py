@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_HELP = "A file, - for standard input, or, with --async, s3://BUCKET/KEY."
+_CONTAINER = "On AzureML: inference-server, which is the default, storage-initializer, or all."
+_DEPLOYMENT = "On AzureML: of this one, which may not be up; default: the one with traffic."
 _CLOUD = options.apply(
     options.target(clouds()),
     options.model,
@@ -147,13 +149,17 @@ def list_(target: str, file: Path, settings: tuple[str, ...], output: str) -> No
 @click.option("--lines", default=100, type=click.IntRange(1, 10_000), help="So many of the last.")
 @click.option("--since", metavar="TIME", help="All since then instead: 15m, 2h, 1d, or ISO 8601.")
 @click.option("--follow", "-f", is_flag=True, help="Then show new ones as they come, until Ctrl-C.")
+@click.option("--container", default="", show_default=False, help=_CONTAINER)
+@click.option("--deployment", default="", show_default=False, help=_DEPLOYMENT)
 def logs(lines: int, since: str | None, follow: bool, output: str, **flags: Any) -> None:
     """Show the last lines that the live version's container printed. With --follow, --output json
     prints an object for each line."""
     from onnxferry.infra import log_following as following
+    from onnxferry.infra.log_feeds import LogPlace
 
+    place = LogPlace(flags.pop("container"), flags.pop("deployment"))
     given = CommandOptions(**flags)
-    endpoint = _open(given)
+    endpoint = following.placed(_open(given), given.target, place)
     start = following.moment(since, datetime.now(timezone.utc)) if since else None
     if follow:
         show = following.as_json if output == "json" else following.as_text

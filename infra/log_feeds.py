@@ -16,6 +16,14 @@ Feed = Callable[[], Sequence[str]]  # the lines since the last call; raises Clou
 Entry = tuple[Hashable, str]  # what tells an entry from others, and its text
 
 
+@dataclass(frozen=True)
+class LogPlace:
+    """Whose log is asked for: a container of a deployment; "" is the usual one."""
+
+    container: str = ""
+    deployment: str = ""
+
+
 @dataclass
 class NewEntries:
     """A feed of `read`, which gives the entries of a window that moves on; those of equal keys are

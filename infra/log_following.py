@@ -9,9 +9,9 @@ from datetime import datetime, timedelta, timezone
 
 import click
 
-from onnxferry.infra.cloud import HasLogFeed, OnlineEndpoint
+from onnxferry.infra.cloud import HasLogFeed, HasLogPlaces, OnlineEndpoint
 from onnxferry.infra.errors import NotAllowed, Unavailable
-from onnxferry.infra.log_feeds import Feed
+from onnxferry.infra.log_feeds import Feed, LogPlace
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.errors import UsageError
 
@@ -41,6 +41,16 @@ def feed_of(endpoint: OnlineEndpoint, target: str, lines: int, since: datetime |
     if not isinstance(endpoint, HasLogFeed):
         raise UsageError(f"--follow and --since: target {target} has no such logs; leave them out")
     return endpoint.log_feed(lines, since)
+
+
+def placed(endpoint: OnlineEndpoint, target: str, place: LogPlace) -> OnlineEndpoint:
+    """The endpoint, whose log is that of `place`. Raises UsageError for a target with one log."""
+    if place == LogPlace():
+        return endpoint
+    if not isinstance(endpoint, HasLogPlaces):
+        said = f"target {target} has one log for all; leave them out"
+        raise UsageError(f"--container and --deployment: {said}")
+    return endpoint.at(place)
 
 
 def once(feed: Feed) -> str:

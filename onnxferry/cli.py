@@ -34,6 +34,10 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
         "Report how a shadow answers, and how fast, beside the live version.",
     ),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
+    "keys": (
+        "onnxferry.infra.keys_command:{}",
+        "Tell how callers are let in; show or renew a key.",
+    ),
     "open": (
         "onnxferry.infra.open_command:{}_",
         "Print the link to the endpoint's page in the console of TARGET's cloud.",

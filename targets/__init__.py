@@ -20,7 +20,7 @@ class Target:
     are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none.
     `extra` is what pip installs for it: onnxferry[extra]; `templates`, as what its infrastructure
     can be had, the cloud's own kind first; `shadows`, whether a new version can get a copy of the
-    requests, to be compared.
+    requests, to be compared; `keys`, whether callers may be let in by keys.
     """
 
     layout: str
@@ -31,6 +31,7 @@ class Target:
     extra: str = ""
     templates: tuple[str, ...] = ()
     shadows: bool = False
+    keys: bool = False
 
 
 def load(reference: str) -> Any:
@@ -48,9 +49,9 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
 
 
 TARGETS = {
-    "azureml": _target("azureml", "AzureML", "azure"),
+    "azureml": replace(_target("azureml", "AzureML", "azure"), keys=True),
     "container": _target("container"),
-    "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",)),
+    "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",), keys=True),
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),
     "sagemaker": replace(
@@ -80,6 +81,11 @@ def template_kinds() -> list[str]:
 def shadowing() -> list[str]:
     """Those where a new version can get a copy of the requests, to be compared."""
     return [name for name, target in TARGETS.items() if target.shadows]
+
+
+def keyed() -> list[str]:
+    """Those whose callers may be let in by keys, which can be renewed."""
+    return [name for name, target in TARGETS.items() if target.keys]
 
 
 def batched() -> list[str]:

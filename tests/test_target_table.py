@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from onnxferry.scripts.package import read
 from onnxferry.scripts.package.layout import PackageLayout
 from onnxferry.scripts.rehearse.runtime import Runtime
-from onnxferry.targets import TARGETS, clouds, load
+from onnxferry.targets import TARGETS, clouds, keyed, load
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -58,3 +59,14 @@ def test_each_row_leads_to_what_it_names(name: str) -> None:
     assert (name in clouds()) == bool(target.connect) == bool(target.settings)
     for reference in filter(None, (target.settings, target.connect)):
         assert callable(load(reference))
+
+
+def test_the_targets_with_keys_are_those_whose_clouds_have_them() -> None:
+    for name in clouds():
+        module = importlib.import_module(f"onnxferry.infra.{name}.cloud")
+        (made,) = (
+            found
+            for word, found in vars(module).items()
+            if word.endswith("Cloud") and found.__module__ == module.__name__
+        )
+        assert ({"access", "plan_rotate"} <= set(dir(made))) == (name in keyed())

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import console, deletion, given_identity, listing, plan, quota
+from onnxferry.infra.azureml import deletion, given_identity, listing, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
-from onnxferry.infra.azureml.smoke import CONTAINERS
-from onnxferry.infra.azureml.state import Clients, CurrentState, read_state, serving_endpoint
+from onnxferry.infra.azureml.state import Clients, CurrentState, serving_endpoint
+from onnxferry.infra.azureml.watching import Watching
 from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.azure_blobs import BlobLease
@@ -22,19 +22,15 @@ from onnxferry.infra.clients.azure_quota import AzureQuota
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import HOURLY
-from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
+from onnxferry.infra.errors import CloudError, NotAllowed, Unavailable
 from onnxferry.infra.lease import LeaseStore
-from onnxferry.infra.log_feeds import Continued, Feed
+from onnxferry.infra.log_feeds import LogPlace
 from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress
-from onnxferry.system.errors import UsageError
-from onnxferry.system.exits import program
-
-_FOLLOWED = 1000  # lines that are compared with those before
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:
@@ -48,7 +44,7 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
 
 
 @dataclass(frozen=True)
-class AzureMLCloud:
+class AzureMLCloud(Watching):
     """Implements infra.cloud.OnlineEndpoint. `wall` tells the time of a deployment."""
 
     clients: Clients
@@ -57,6 +53,7 @@ class AzureMLCloud:
     clock: Clock
     _operations: ClassVar[type[Operations]] = Operations
     wall: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    log_place: LogPlace = field(default_factory=LogPlace)
 
     def sign_in(self) -> None:
         """See Cloud."""
@@ -137,40 +134,8 @@ class AzureMLCloud:
             assets, unread = Assets(), f"not readable: {e}"
         return _status(state, assets, unread)
 
-    def logs(self, lines: int) -> str:
-        """See OnlineEndpoint."""
-        return self._printed(self._serving(), lines)
-
-    def log_feed(self, lines: int, since: datetime | None) -> Feed:
-        """See HasLogFeed. Raises UsageError for `since`: what containers print has no times."""
-        if since:
-            raise UsageError("--since: AzureML keeps no times of what containers print; --lines N")
-        serving = self._serving()
-        most = max(lines, _FOLLOWED)
-        return Continued(lambda: self._printed(serving, most).splitlines(), lines)
-
-    def console_url(self) -> str:
-        """See HasConsole."""
-        names, where = self.names, self.clients.session.where
-        return console.endpoint_page(where, names.workspace_id, names.endpoint)
-
-    def _printed(self, deployment: str, lines: int) -> str:
-        named = (self.names.endpoint, deployment)
-        return self.clients.endpoints.logs(*named, lines, CONTAINERS[0])
-
-    def _serving(self) -> str:
-        """The deployment that takes traffic. Raises NotFound."""
-        serving = self._read().serving
-        if not serving:
-            said = f"no deployment takes traffic, so there are no logs; see {program('status')}"
-            raise NotFound(f"{self.names.where}: {said}")
-        return serving
-
     def _desired(self, bundle: Bundle, deployed: str) -> DesiredState:
         return desired_state(bundle, self.settings, deployed)
-
-    def _read(self) -> CurrentState:
-        return read_state(self.clients, self.names)
 
     def _plan(self, purpose: str, steps: Sequence[Step], summary: Summary) -> Plan:
         return Plan("azureml", purpose, self.names.endpoint, tuple(steps), summary)

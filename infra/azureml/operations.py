@@ -10,6 +10,7 @@ from pathlib import Path
 
 from onnxferry.infra.azureml.access import AccessOperations
 from onnxferry.infra.azureml.assets import needed_by
+from onnxferry.infra.azureml.keys import KeyOperations
 from onnxferry.infra.azureml.names import MADE, Names, Version
 from onnxferry.infra.azureml.rollout_operations import RolloutOperations
 from onnxferry.infra.azureml.scaling.operations import ScalingOperations
@@ -30,7 +31,7 @@ _ELSEWHERE = "another workspace of the region has this name, and names are uniqu
 
 
 @dataclass(frozen=True)
-class Operations(AccessOperations, RolloutOperations, ScalingOperations):
+class Operations(AccessOperations, KeyOperations, RolloutOperations, ScalingOperations):
     """The operations at one endpoint; `wait` waits for what they begin."""
 
     clients: Clients

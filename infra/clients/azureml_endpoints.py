@@ -8,6 +8,7 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from onnxferry.infra.clients.azure_actions import ArmActions
 from onnxferry.infra.clients.azureml import Tags, Until, Workspace, sdk_deployment, sdk_endpoint
 from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint, audience
 from onnxferry.infra.errors import NotHealthy, Refused
@@ -15,6 +16,7 @@ from onnxferry.infra.errors import NotHealthy, Refused
 FAILED = frozenset({"Failed", "Canceled"})
 EGRESS = "egress_public_network_access"  # of a deployment, fixed when it is made
 _TABLES = ("request_settings", "liveness_probe", "readiness_probe")
+_KEYS_VERSION = "2024-10-01"
 _ADDED = ("createdBy", "createdAt", "lastModifiedAt")
 
 
@@ -143,6 +145,25 @@ class OnlineEndpoints:
         get = self._deployments.get_logs
         with self._workspace.translated(f"logs of {_of(endpoint, deployment)}"):
             return str(get(deployment, endpoint, lines, container_type=container))
+
+    def keys(self, name: str) -> dict[str, str]:
+        """The "primary" and the "secondary" key of an endpoint that has keys. Never printed."""
+        with self._workspace.translated(f"keys of endpoint {name} of "):
+            found = self._endpoints.get_keys(name)
+        return {"primary": str(found.primary_key), "secondary": str(found.secondary_key)}
+
+    def regenerate_key(self, name: str, kind: str, until: Until) -> bool:
+        """Renew the "primary" or the "secondary" key; False after an operation in its way.
+
+        Not by the SDK's begin_regenerate_keys: that sends the old key as `keyValue`, which is by
+        its own words the value that the key is set to.
+        """
+        where, settled = f"keys of endpoint {name} of ", partial(self.endpoint_state, name)
+        with self._workspace.translated(where):
+            id_ = str(self._endpoints.get(name).id)
+        actions = ArmActions(self._workspace.session, _KEYS_VERSION)
+        wanted = (id_, "regenerateKeys", {"keyType": kind.capitalize()})
+        return self._workspace.run(where, until, actions.begin, *wanted, settled=settled)
 
     def bearer(self, endpoint: ManagedEndpoint) -> str:
         """The key or token that opens the endpoint. Never printed."""

@@ -155,6 +155,18 @@ class Web:
         functions, master = dict(found.function_keys or {}), found.master_key or ""
         return Keys(functions.get("default") or next(iter(functions.values()), master), master)
 
+    def function_keys(self, name: str) -> dict[str, str]:
+        """The host keys that open all functions of the app, by name. Never printed."""
+        with translated(self._where("keys of app", name)):
+            found = self._client.web_apps.list_host_keys(self._group, name, retry_on_methods=AGAIN)
+        return dict(found.function_keys or {})
+
+    def renew_function_key(self, name: str, key: str) -> None:
+        """Renew a host key, or make it; without a value in the body Azure makes one."""
+        with translated(self._where("keys of app", name)):
+            put, wanted = self._client.web_apps.create_or_update_host_secret, {"name": key}
+            put(self._group, name, "functionKeys", key, {"properties": wanted})
+
     def settings(self, name: str) -> dict[str, str]:
         """The app's settings (environment variables), others' secrets among them."""
         with translated(self._where("settings of app", name)):

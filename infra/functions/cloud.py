@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from onnxferry.infra.access_keys import Access
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.azure_blobs import BlobLease
@@ -18,7 +19,7 @@ from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import cost
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.functions import console, plan, sign_in
+from onnxferry.infra.functions import console, keys, plan, sign_in
 from onnxferry.infra.functions.callers import shown, shown_by_callers
 from onnxferry.infra.functions.deletion import delete, delete_unproved
 from onnxferry.infra.functions.desired import DesiredState, desired_state
@@ -212,6 +213,18 @@ class FunctionsCloud:
         """See HasConsole."""
         where = self.clients.session.where
         return console.resource_page(where, self.names.app_id(self.names.app))
+
+    def access(self) -> Access:
+        """See HasKeys."""
+        return keys.access(self.clients, self._serving())
+
+    def plan_rotate(self, kind: str) -> Plan:
+        """See HasKeys."""
+        plan.check_ours(self._read())
+        app = self._serving()
+        steps = keys.rotate(app, keys.access(self.clients, app), kind)
+        summary = keys.summary(self._place(), steps, kind)
+        return Plan("functions", "re-key", self.names.app, steps, summary)
 
     @property
     def _printed(self) -> PrintedLog:

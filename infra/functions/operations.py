@@ -13,6 +13,7 @@ from onnxferry.infra.clients.azure_roles import Principal
 from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.errors import CloudError, LeaseLost, NotAllowed, NotFound, TimedOut
 from onnxferry.infra.functions.app_settings import CONNECTION, changed
+from onnxferry.infra.functions.keys import KeyOperations
 from onnxferry.infra.functions.names import DEPLOYED, PREVIOUS, PUBLISHING, VERSION, description
 from onnxferry.infra.functions.publishing import ROLE_SECONDS, Publication, is_missing_role, publish
 from onnxferry.infra.functions.smoke import SmokeTest, golden_of
@@ -23,7 +24,7 @@ from onnxferry.system.hashes import sha256 as sha256_of
 
 
 @dataclass(frozen=True)
-class Operations(TemplateOperations):
+class Operations(TemplateOperations, KeyOperations):
     """The operations on one app. Packages that are fetched from storage are kept in `folder`."""
 
     folder: Path

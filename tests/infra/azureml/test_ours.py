@@ -14,12 +14,8 @@ from onnxferry.infra.errors import CloudError, NameTaken, Refused
 from onnxferry.infra.plan import Action
 from onnxferry.infra.plan_text import plan_text
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.providers.machinelearning import (
-    DEPLOYMENTS,
-    ENDPOINTS,
-    WORKSPACES,
-    MachineLearning,
-)
+from tests.fakes.azure.providers.assets import WORKSPACES
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
 from tests.infra.azureml.conftest import NAME, connected, deploy
 from tests.infra.azureml.test_flow import endpoint, names
 

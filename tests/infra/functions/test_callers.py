@@ -9,8 +9,9 @@ from unittest import mock
 
 import pytest
 
+from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.errors import NoCredentials, NotHealthy, WrongAnswer
+from onnxferry.infra.errors import NoCredentials, NotHealthy, Refused, WrongAnswer
 from tests.fakes.azure.http import Call
 from tests.fakes.azure.login import TENANT
 from tests.infra.functions.azure_account import (
@@ -54,6 +55,31 @@ def test_a_key_is_needed_unless_deploy_toml_says_otherwise(
     assert (scored(azure), azure.cloud().status().details["callers"]) == (200, "anybody")
     deploy(azure.cloud(), versions[0])
     assert scored(azure) == 401
+
+
+def test_its_keys_are_renewed_one_after_the_other(azure: AzureAccount, versions: Versions) -> None:
+    cloud = azure.cloud()
+    deploy(cloud, versions[0])
+    first = azure.apps.key(APP)
+    assert first not in "".join(cloud.access().lines())
+    assert cloud.access().key("primary").value == first
+    made = cloud.plan_rotate("secondary")
+    assert (str(*made.steps), made.summary.notes) == ("create host key secondary", ())
+    apply(made, cloud)
+    second = cloud.access().key("secondary").value
+    opened = [scored(azure, **{"x-functions-key": key}) for key in (first, second)]
+    assert opened == [200, 200]
+    renewed = cloud.plan_rotate("primary")
+    assert "whoever sends the primary key of now is refused" in renewed.summary.notes[0].lower()
+    for _ in range(2):  # the second time, nothing is left to be done
+        apply(renewed, cloud)
+        third = azure.apps.key(APP)
+        opened = [scored(azure, **{"x-functions-key": key}) for key in (first, second, third)]
+        assert opened == [401, 200, 200]
+    assert cloud.invoke(QUESTION, 9).status == 200
+    deploy(azure.cloud(**ANYBODY), versions[0])
+    with pytest.raises(Refused, match=r"auth is anonymous\. The functions are open to everybody"):
+        cloud.plan_rotate("primary")
 
 
 def test_entra_id_asks_for_a_token_before_the_functions_open(

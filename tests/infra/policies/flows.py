@@ -59,6 +59,7 @@ SHADOW = ("--yes", "--set", "rollout.shadow=100", "--set", "capture.percent=100"
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
 WHOLE = ("--deploy", "--endpoint", "--yes")
+KEYED, ROTATED = ("azureml", "functions"), ("--rotate", "--yes")
 DIFFERS = "the golden request differs"
 STACK_FAILS = "UPDATE_ROLLBACK"
 FLOWS = (
@@ -73,6 +74,8 @@ FLOWS = (
     Command("compare", role="reader", only="sagemaker"),
     Command("delete", more=("--unproved", "--yes"), only="sagemaker"),
     *(replace(command, role="reader") for command in READS),
+    *(Command("keys", role="reader", only=target) for target in KEYED),
+    *(Command("keys", more=ROTATED, only=target) for target in KEYED),
     Command("deploy"),
     Command("template", more=("--deploy", "--yes"), changed=True, only="functions"),
     Command("rollback"),

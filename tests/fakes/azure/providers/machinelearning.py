@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,8 @@ class Served:
 class MachineLearning:
     """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it,
     `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
-    print; `history` what served, in order; `most` the instances that were there at a time.
+    print, by container or by deployment/container; `keys` those of an endpoint that is asked for
+    them; `history` what served, in order; `most` the instances that were there at a time.
     Requests go to deployments by their shares; `statuses` and `latency` (ms) are what those of a
     deployment end with, where that is not what the container says, and `monitor` tells of them."""
 
@@ -119,6 +121,7 @@ class MachineLearning:
     proved: set[str] = field(default_factory=set)
     most: int = 0
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
+    keys: dict[str, dict[str, str]] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     latency: dict[str, float] = field(default_factory=dict)
     due: dict[str, dict[str, int]] = field(default_factory=dict)  # by endpoint and deployment
@@ -156,6 +159,7 @@ class MachineLearning:
         self.azure.add(
             Route("POST", rf"{workspace}[^/]+/datastores/[^/]+/listSecrets", self._secrets),
             Route("POST", rf"{own}/(?P<what>listKeys|token)", self._keys),
+            Route("POST", rf"{own}/regenerateKeys", self._regenerate),
             Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
             *self._assets.routes,
             Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
@@ -191,7 +195,8 @@ class MachineLearning:
     def _keys(self, call: Call, match: re.Match[str]) -> Answer:
         if refusal := self.azure.arm.refuse(call):
             return refusal
-        if self.azure.store.get(match["endpoint"]) is None:
+        endpoint = self.azure.store.get(match["endpoint"])
+        if endpoint is None:
             return error(404, "NotFound", "no such endpoint")
         if match["what"].lower() == "token":
             return Answer(
@@ -203,16 +208,39 @@ class MachineLearning:
                     "tokenType": "Bearer",
                 },
             )
-        return Answer(200, {"primaryKey": KEY, "secondaryKey": f"{KEY}-2"})
+        if refusal := _without_keys(endpoint):
+            return refusal
+        found = self.keys_of(endpoint["name"])
+        return Answer(200, {f"{kind.lower()}Key": value for kind, value in found.items()})
+
+    def keys_of(self, endpoint: str) -> dict[str, str]:
+        """The keys of an endpoint, by kind."""
+        return self.keys.setdefault(endpoint, {"Primary": KEY, "Secondary": f"{KEY}-2"})
+
+    def _regenerate(self, call: Call, match: re.Match[str]) -> Answer:
+        """Set a key to `keyValue`, which without one is new. The old one is refused at once."""
+        if refusal := self.azure.arm.refuse(call):
+            return refusal
+        endpoint = self.azure.store.get(match["endpoint"])
+        if endpoint is None:
+            return error(404, "NotFound", "no such endpoint")
+        if refusal := _without_keys(endpoint) or _busy(endpoint):
+            return refusal
+        kind, found = call.json.get("keyType"), self.keys_of(endpoint["name"])
+        if set(call.json) - {"keyType", "keyValue"} or kind not in found:
+            return error(400, "BadRequest", f"keyType must be one of {', '.join(found)}")
+        found[kind] = call.json.get("keyValue") or f"{KEY}-{uuid.uuid4().hex}"
+        headers = self.azure.operations.start(self.azure.url, lambda: None, location=True)
+        return Answer(202, None, headers)
 
     def _logs(self, call: Call, match: re.Match[str]) -> Answer:
         if refusal := self.azure.arm.refuse(call):
             return refusal
         if self.azure.store.get(call.path.rpartition("/")[0]) is None:
             return error(404, "NotFound", "no such deployment")
-        text = self.container_logs.get(
-            call.json.get("containerType") or "InferenceServer", "ready\n"
-        )
+        kind = call.json.get("containerType") or "InferenceServer"
+        own = f"{call.path.split('/')[-2]}/{kind}"
+        text = self.container_logs.get(own) or self.container_logs.get(kind, "ready\n")
         return Answer(200, {"content": "\n".join(text.splitlines()[-int(call.json["tail"]) :])})
 
     def _fill_endpoint(self, resource: Resource) -> None:
@@ -346,7 +374,7 @@ class MachineLearning:
         )
         if endpoint is None:
             return Answer(404, {"error": {"message": "no such endpoint"}})
-        if not signed_in(call) and call.headers.get("authorization") != f"Bearer {KEY}":
+        if not self._let_in(call, endpoint):
             return Answer(401, {"error": {"message": "key_auth_access_denied"}})
         name = call.headers.get(HEADER) or self._next(endpoint["name"])
         deployment = self.azure.store.get(f"{endpoint['id']}/deployments/{name}")
@@ -374,6 +402,12 @@ class MachineLearning:
         ms = self.latency.get(name, 20.0)
         where = endpoint["id"].lower()
         self.monitor.scored.append(Scored(at, where, name, answer.status, by_model, ms))
+
+    def _let_in(self, call: Call, endpoint: Resource) -> bool:
+        shown = call.headers.get("authorization", "").removeprefix("Bearer ")
+        if endpoint["properties"]["authMode"].lower() == "key":
+            return shown in self.keys_of(endpoint["name"]).values()
+        return signed_in(call) or shown == KEY
 
     def _answered(self, call: Call, deployment: Resource) -> Answer:
         own = self.statuses.get(deployment["name"], 0)
@@ -429,6 +463,13 @@ def _fill_deployment(resource: Resource) -> None:
     resource["properties"].setdefault("scaleSettings", {"scaleType": "Default"})
     resource["properties"]["properties"] = resource["properties"].get("properties") or {}
     resource |= stamped()
+
+
+def _without_keys(endpoint: Resource) -> Answer | None:
+    mode = endpoint["properties"]["authMode"]
+    if mode.lower() == "key":
+        return None
+    return error(400, "BadRequest", f"The endpoint has no keys: its auth mode is {mode}.")
 
 
 def _busy(old: Resource | None) -> Answer | None:

@@ -27,6 +27,7 @@ from tests.fakes.azure.login import signed_in
 from tests.fakes.azure.providers import given, web_settings
 from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.insights import FakeInsights
+from tests.fakes.azure.providers.web_keys import HostKeys
 from tests.fakes.azure.providers.web_packages import (
     FakePublication,
     fault_of,
@@ -87,6 +88,7 @@ class FunctionApps:
     locations: set[str] = field(default_factory=lambda: {"westeurope", "northeurope"})
     principals: dict[str, str] = field(default_factory=dict)  # of the apps' identities
     app_settings: dict[str, dict[str, str]] = field(default_factory=dict)
+    host_keys: HostKeys = field(default_factory=HostKeys)
     _scorers: dict[Any, Any] = field(default_factory=dict)
     sign_in: FakeSignIn = field(init=False)
 
@@ -131,6 +133,9 @@ class FunctionApps:
                 self._available,
             ),
             Route("POST", _SITE_PATH + "/host/default/listkeys", self._managed(self._keys)),
+            Route(
+                "PUT", _SITE_PATH + "/host/default/functionKeys/[^/]+", self._managed(self._put_key)
+            ),
             Route("POST", _SITE_PATH + "/syncfunctiontriggers", self._managed(self._look)),
             *web_settings.routes(self.fake, _SITE_PATH, self.settings, self.put_settings),
             Route("GET", _SITE_PATH + "/functions", self._managed(self._functions)),
@@ -145,6 +150,8 @@ class FunctionApps:
 
     def key(self, app: str, kind: str = "function") -> str:
         """A key of `app`, which must never be printed."""
+        if kind == "function":
+            return self.host_keys.of(app)["default"]
         return f"{kind}-key-of-{app.lower()}-never-to-be-printed"
 
     def site(self, app: str) -> Resource | None:
@@ -325,11 +332,12 @@ class FunctionApps:
             return error(
                 400, "BadRequest", "Encountered an error (ServiceUnavailable) from host runtime."
             )
-        functions = {"default": self.key(name)}
-        return Answer(
-            200,
-            {"masterKey": self.key(name, "master"), "functionKeys": functions, "systemKeys": {}},
-        )
+        master, functions = self.key(name, "master"), self.host_keys.of(name)
+        body = {"masterKey": master, "functionKeys": functions, "systemKeys": {}}
+        return Answer(200, body)
+
+    def _put_key(self, call: Call, name: str) -> Answer:
+        return self.host_keys.put(call, name)
 
     def _look(self, call: Call, name: str) -> Answer:
         self.unseen = max(0, self.unseen - 1)
@@ -445,7 +453,8 @@ class FunctionApps:
     def _score(self, call: Call, match: re.Match[str]) -> Answer:
         app = call.host.partition(".")[0].lower()
         found = self.up(app)
-        key = call.headers.get("x-functions-key") == self.key(app) or self.anonymous(app)
+        shown = call.headers.get("x-functions-key")
+        key = shown in self.host_keys.opening(app) or self.anonymous(app)
         if self.site(app) is None or self.sign_in.refuses(call, app) or not key:
             return Answer(401)
         if found is None:
