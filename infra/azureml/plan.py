@@ -8,6 +8,7 @@ from dataclasses import replace
 from onnxferry.infra.azureml import access, mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
+from onnxferry.infra.azureml.differences import check_fixed, differs
 from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
 from onnxferry.infra.azureml.registration import check_assets, register
 from onnxferry.infra.azureml.rollout import promote, taking_over
@@ -20,8 +21,7 @@ from onnxferry.infra.azureml.steps import (
     smoke,
     smoke_endpoint,
 )
-from onnxferry.infra.clients.azureml_endpoints import EGRESS, FAILED
-from onnxferry.infra.clients.azureml_types import ManagedDeployment
+from onnxferry.infra.clients.azureml_endpoints import FAILED
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, Step
 
@@ -182,8 +182,8 @@ def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
         failed = [replace(create, action=Action.UPDATE)]
     steps = _made(create, found.state if found else None, failed)
     if found and found.state not in FAILED:
-        _check_fixed(state, found, desired.settings)
-    if found and found.state == "Succeeded" and _differs(found, desired.settings):
+        check_fixed(state.names, found, desired.settings)
+    if found and found.state == "Succeeded" and differs(found, desired.settings):
         steps = [replace(create, action=Action.UPDATE)]
     if name not in state.in_use:
         steps[-1] = replace(steps[-1], removal=delete_deployment(name))
@@ -197,30 +197,6 @@ def _facts(state: CurrentState, desired: DesiredState) -> Facts:
     tags = {**(found.tags if found else {}), **desired.tags, **own}
     ids = {kind: names.id(kind, version) for kind, version in desired.versions.items()}
     return {**desired.settings, "instance_count": instances(state, desired), **ids, "tags": tags}
-
-
-def _differs(found: ManagedDeployment, wanted: Facts) -> bool:
-    """Whether somebody has changed a setting that we set."""
-    if found.instance_type != wanted["instance_type"]:
-        return True
-    tables = {key: v for key, v in wanted.items() if key in found.settings and v}
-    return any(
-        not said.items() <= found.settings[key].items()
-        for key, said in tables.items()
-        if isinstance(said, Mapping)
-    )
-
-
-def _check_fixed(state: CurrentState, found: ManagedDeployment, wanted: Facts) -> None:
-    """Raise Refused where what is there cannot be made what is `wanted`."""
-    asked, said = wanted.get(EGRESS, "enabled"), found.settings.get(EGRESS, "enabled")
-    if asked != said:
-        raise Refused(
-            f"{state.names.where}: {EGRESS} of deployment {found.name} is {said}, and shall be"
-            f" {asked}, but Azure fixes it when a deployment is made. Somebody has made this one"
-            " anew: delete it, once another one takes its traffic; or set network.egress in"
-            " [azureml] of deploy.toml as it is"
-        )
 
 
 def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:

@@ -28,8 +28,11 @@ from tests.fakes.azure.login import signed_in
 from tests.fakes.azure.providers.assets import SAS, WORKSPACES, Assets, forget, stamped
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.providers.monitor_metrics import MonitorMetrics, Scored
+from tests.fakes.azure.providers.online_settings import refused_deployment, refused_endpoint
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
+
+__all__ = ["DEPLOYMENTS", "ENDPOINTS", "SAS", "WORKSPACES", "MachineLearning"]
 
 ENDPOINTS = f"{WORKSPACES}/onlineEndpoints"
 DEPLOYMENTS = f"{ENDPOINTS}/deployments"
@@ -274,7 +277,7 @@ class MachineLearning:
                     "BadRequest",
                     f"deployment {name} of the traffic is not there, or not ready",
                 )
-        if refusal := _busy(old):
+        if refusal := refused_endpoint(self.azure.store, old, body) or _busy(old):
             return refusal
         forget(call, old)
         return None
@@ -307,7 +310,8 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
-        if refusal := self._refuse_parts(body["properties"]) or _busy(old):
+        parts = self._refuse_parts(body["properties"])
+        if refusal := parts or refused_deployment(old, body) or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
         all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
