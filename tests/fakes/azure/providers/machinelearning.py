@@ -24,6 +24,8 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.providers import data_collector
+from tests.fakes.azure.providers.data_collector import DataCollector
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
@@ -81,6 +83,7 @@ _DEPLOYMENT = {
         "livenessProbe": _PROBE,
         "readinessProbe": _PROBE,
         "scaleSettings": ANY,
+        "dataCollector": data_collector.SHAPE,
         "appInsightsEnabled": MAY,
         "properties": ANY,
         "description": MAY,
@@ -118,11 +121,13 @@ class MachineLearning:
     proved: set[str] = field(default_factory=set)
     undeletable: set[str] = field(default_factory=set)
     most: int = 0
+    collector: DataCollector = field(init=False)
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     _scorers: dict[str, scoring.Scorer] = field(default_factory=dict)
     _containers: dict[str, MlflowContainer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.collector = DataCollector(self.azure)
         self.azure.arm.add(
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
@@ -131,6 +136,7 @@ class MachineLearning:
             ),
             self._asset("environments", {"image": NEEDED, "condaFile": MAY, "osType": MAY}),
             self._asset("codes", {"codeUri": NEEDED}),
+            self._asset("data", {"dataUri": NEEDED, "dataType": NEEDED}),
             ResourceType(
                 ENDPOINTS,
                 _ENDPOINT,
@@ -158,7 +164,7 @@ class MachineLearning:
             Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
             Route(
                 "GET",
-                rf"{workspace}[^/]+/(models|environments|codes)/[^/]+/versions",
+                rf"{workspace}[^/]+/(models|environments|codes|data)/[^/]+/versions",
                 self._versions,
             ),
             Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
@@ -269,7 +275,7 @@ class MachineLearning:
                     "BadRequest",
                     f"deployment {name} of the traffic is not there, or not ready",
                 )
-        if refusal := _busy(old):
+        if refusal := data_collector.refused_mirror(self.azure.store, call, body) or _busy(old):
             return refusal
         _forget(call, old)
         return None
@@ -301,7 +307,9 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
-        if refusal := self._refuse_parts(body["properties"]) or _busy(old):
+        facts = body["properties"]
+        wrong = self._refuse_parts(facts) or data_collector.refused(self.azure.store, facts)
+        if refusal := wrong or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
         all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
@@ -375,7 +383,11 @@ class MachineLearning:
         deployment = self.azure.store.get(f"{endpoint['id']}/deployments/{name}")
         if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
             return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
-        return self._answered(call, deployment)
+        answer = self._answered(call, deployment)
+        self.collector.asked(call, deployment, answer)
+        if copied := self.collector.copied(call, endpoint):
+            self.collector.asked(call, copied, self._answered(call, copied), copy=True)
+        return answer
 
     def _answered(self, call: Call, deployment: Resource) -> Answer:
         status, body, kind = self._container(call, deployment["properties"]["model"])
@@ -435,7 +447,7 @@ class MachineLearning:
 
 
 def _check_asset(call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
-    uris = ("modelUri", "codeUri", "condaFile", "image")
+    uris = ("modelUri", "codeUri", "condaFile", "image", "dataUri")
     if old and any(old["properties"].get(key) != body["properties"].get(key) for key in uris):
         return error(
             400, "UserError", "A version that is registered cannot be given other content."
@@ -452,6 +464,7 @@ def _fill_asset(resource: Resource) -> None:
 
 
 def _fill_deployment(resource: Resource) -> None:
+    data_collector.fill(resource)
     resource["properties"].setdefault("scaleSettings", {"scaleType": "Default"})
     resource["properties"]["properties"] = resource["properties"].get("properties") or {}
     resource |= _stamped()
