@@ -8,12 +8,13 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import deletion, given_identity, listing, plan, quota
+from onnxferry.infra.azureml import capture, deletion, given_identity, listing, mirror, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
 from onnxferry.infra.azureml.state import Clients, CurrentState, serving_endpoint
+from onnxferry.infra.azureml.traffic import shadow_traffic
 from onnxferry.infra.azureml.watching import Watching
 from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
@@ -26,6 +27,7 @@ from onnxferry.infra.errors import CloudError, NotAllowed, Unavailable
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.log_feeds import LogPlace
 from onnxferry.infra.plan import Action, Plan, Step, Summary
+from onnxferry.infra.shadow_traffic import ShadowTraffic
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
@@ -71,9 +73,15 @@ class AzureMLCloud(Watching):
         count = plan.instances(state, desired)
         replaces = state.version(state.serving)
         on = f"{count} x {self.settings.serving.instance_type}"
-        summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
+        will = bundle.version
+        if mirror.is_wanted(state, desired):
+            will, on = replaces, mirror.running(state)
+            count += state.ours[state.serving].instances
+        summary = Summary(_place(state), will, replaces, on, minutes=(8, 20))
         summary = replace(summary, region=state.location, count=count)
-        summary = replace(summary, notes=(*given, *plan.notes(state, desired)))
+        notes = (*given, *plan.notes(state, desired), *mirror.notes(state, desired))
+        notes += tuple(capture.notes(self.names, self.settings))
+        summary = replace(summary, notes=notes)
         if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
             summary = self._with_quota(summary, state, desired)
         return self._plan("deploy", steps, summary)
@@ -82,7 +90,7 @@ class AzureMLCloud(Watching):
         """See OnlineEndpoint."""
         state = self._read()
         steps = plan.rollback(state)
-        target, replaces = state.rolling or state.previous, state.version(state.serving)
+        target, replaces = plan.to_go_back_to(state), state.version(state.serving)
         summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
         return self._plan("roll back", steps, summary)
 
@@ -90,7 +98,8 @@ class AzureMLCloud(Watching):
         """See OnlineEndpoint."""
         state = self._read()
         steps = deletion.delete(state, read_assets(self.clients, self.names))
-        summary = Summary(_place(state), minutes=(2, 10), notes=deletion.stays(state))
+        notes = (*deletion.stays(state), *capture.kept(state))
+        summary = Summary(_place(state), minutes=(2, 10), notes=notes)
         return self._plan("delete", steps, summary)
 
     def plan_delete_unproved(self) -> Plan:
@@ -134,6 +143,10 @@ class AzureMLCloud(Watching):
             assets, unread = Assets(), f"not readable: {e}"
         return _status(state, assets, unread)
 
+    def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
+        """See Shadowed."""
+        return shadow_traffic(self.clients, self._read(), since, limit)
+
     def _desired(self, bundle: Bundle, deployed: str) -> DesiredState:
         return desired_state(bundle, self.settings, deployed)
 
@@ -162,13 +175,15 @@ def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
         "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
     }
     url, shown = (endpoint.url, endpoint.state) if endpoint else ("", shown)
-    live, earlier = state.version(state.serving), state.version(state.previous)
+    live, earlier = state.version(state.serving), state.version(plan.to_go_back_to(state))
+    details |= {"shadow": said} if (said := mirror.told(state)) else {}
     found = tuple(_resources(state, assets, unread))
     return EndpointStatus("azureml", names.endpoint, shown, url, live, earlier, found, details)
 
 
 def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
-    roles = {state.previous: "previous", **dict.fromkeys(state.mirrored, "gets a copy of traffic")}
+    copies = dict.fromkeys(state.mirrored, f"gets a copy of traffic, {HOURLY}")
+    roles = {state.previous: "previous", **copies}
     roles |= {**dict.fromkeys(state.traffic, "serves")}
     names, found = state.names, list[tuple[str, str, str]]()
     if state.endpoint:

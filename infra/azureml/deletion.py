@@ -3,6 +3,7 @@ nothing else."""
 
 from __future__ import annotations
 
+from onnxferry.infra.azureml import mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.names import PREVIOUS, ROLLING
 from onnxferry.infra.azureml.plan import check, prune
@@ -25,12 +26,13 @@ def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
 
 
 def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
-    """The steps that delete the deployments that have not served; the endpoint, where none has; and
-    what is registered and stored for them."""
+    """The steps that delete the deployments that have not served, a shadow too; the endpoint, where
+    none has; and what is registered and stored for them."""
     if state.is_ours and not state.has_served:
         steps = [_whole_endpoint(state)]
     else:
-        steps = [delete_deployment(name) for name in state.unproved]
+        unproved = (*state.unproved, *mirror.unproved(state))
+        steps = [*mirror.cleared(state), *map(delete_deployment, unproved)]
     return (*steps, *_assets(state, steps, assets))
 
 
@@ -38,7 +40,8 @@ def stays(state: CurrentState) -> tuple[str, ...]:
     """What deleting leaves, in words, as it is somebody else's."""
     if state.endpoint is None or (state.is_ours and not state.others):
         return ()
-    serving = sorted(set(state.ours) & set(state.traffic)) if not state.is_ours else []
+    taking = set(state.ours) & {*state.traffic, *state.mirrored}
+    serving = sorted(taking) if not state.is_ours else []
     what = [f"the endpoint {state.names.endpoint}", *(f"deployment {n}" for n in state.others)]
     what += [f"deployment {name}, which takes its traffic" for name in serving]
     return (f"What onnxferry did not make stays: {', '.join(what)}.",)
@@ -48,7 +51,7 @@ def _endpoint(state: CurrentState) -> list[Step]:
     """Of an endpoint that is ours."""
     if not state.others:
         return [_whole_endpoint(state)]
-    steps, tags = [], {PREVIOUS: "", ROLLING: ""}
+    steps, tags = mirror.cleared(state), {PREVIOUS: "", ROLLING: ""}
     if state.ours and state.traffic:
         check(state)
         steps.append(shift_traffic(state, {}, tags, seen=state.traffic))
@@ -59,7 +62,8 @@ def _endpoint(state: CurrentState) -> list[Step]:
 
 def _deployments(state: CurrentState) -> list[Step]:
     """Those that are ours, and take no traffic, in an endpoint of somebody else's."""
-    return [delete_deployment(name) for name in state.ours if name not in state.traffic]
+    busy = {*state.traffic, *state.mirrored}
+    return [delete_deployment(name) for name in state.ours if name not in busy]
 
 
 def _assets(state: CurrentState, steps: list[Step], assets: Assets) -> list[Step]:

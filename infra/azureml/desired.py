@@ -37,6 +37,7 @@ class DesiredState:
     endpoint: Mapping[str, Any]
     model_type: str = "custom_model"
     keep_previous: bool = True
+    mirror: int = 0
     deployed: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,6 +72,7 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         settings=settings,
         endpoint=declared.endpoint(config),
         keep_previous=config.keep_previous,
+        mirror=config.rollout.mirror,
         deployed=deployed,
         tags=config.tags,
     )

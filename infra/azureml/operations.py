@@ -94,6 +94,13 @@ class Operations(AccessOperations, KeyOperations, RolloutOperations, ScalingOper
         shift = partial(self.clients.endpoints.shift_traffic, step.name, until=until)
         shift(facts.get("traffic"), facts["tags"], facts.get("seen"))
 
+    def mirror_traffic(self, step: Step) -> None:
+        """Copy a part of the endpoint's traffic to a deployment, or end that, and set the tags.
+        Raises Refused where somebody has moved the traffic since the plan."""
+        facts = step.parameters
+        given = (facts["mirror"], facts["tags"], facts["seen"])
+        self.clients.endpoints.mirror_traffic(step.name, *given, self._until(step))
+
     def delete_endpoint(self, step: Step) -> None:
         """Delete the endpoint with all its deployments. Raises Refused where it is not ours, or
         where one of them was not planned to go."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from onnxferry.infra.azureml import access, mirror
@@ -55,48 +55,68 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     check_assets(state.names, desired, assets)
     name, golden, kept = desired.deployment, {"spec": desired.spec}, kept_previous(state, desired)
     steps = [*register(state, desired, assets), *_endpoint(state, desired)]
-    first = outdated(state, desired)
+    first, beside = outdated(state, desired), mirror.is_wanted(state, desired)
+    stays = {kept, *(state.traffic if beside else ())}
     steps += [
+        *(mirror.cleared(state) if state.shadow != name else ()),
         *map(delete_deployment, first),
-        *_tags(state, desired, kept),
+        *_tags(state, desired, stays),
         *access.opened(state, desired),
         *_candidate(state, desired),
     ]
-    serves = dict(state.traffic) == {name: 100}
     steps += scaling.attached(state, desired)
-    if mirror.is_wanted(state, desired):
-        return (*steps, smoke(name, golden), *mirror.mirrored(state, desired))
-    if not serves:
-        steps += [smoke(name, golden), *taking_over(state, desired, kept)]
-    steps.append(smoke_endpoint(state, name, golden))
-    leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
-    if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
-        steps.append(change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept}))
-    last = [one for one in _deletable(state, {name, kept}) if one not in first]
+    if beside:
+        steps += [smoke(name, golden), *mirror.mirrored(state, desired)]
+    else:
+        steps += _live(state, desired, kept)
+    last = [one for one in _deletable(state, {name, *stays}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
     needed = {*needed_by(state.names, left), *desired.versions.items()}
     return (*steps, *map(delete_deployment, last), *prune(state, assets.unused(needed)))
 
 
+def _live(state: CurrentState, desired: DesiredState, kept: str) -> Iterator[Step]:
+    """The candidate takes over, unless it serves already; the endpoint's tags say so."""
+    name, golden = desired.deployment, {"spec": desired.spec}
+    serves = dict(state.traffic) == {name: 100}
+    if not serves:
+        yield smoke(name, golden)
+        yield from mirror.released(state, name)
+        yield from taking_over(state, desired, kept)
+    yield smoke_endpoint(state, name, golden)
+    leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
+    if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
+        yield change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept})
+
+
 def rollback(state: CurrentState) -> tuple[Step, ...]:
-    """The steps that move the traffic back, or those that a cut-off roll-back has left. Raises
-    NotFound when no deployment served before."""
+    """The steps that take a shadow away, or move the traffic back, or those that a cut-off
+    roll-back has left. Raises NotFound when no deployment served before."""
     check(state)
-    target, where = state.rolling or state.previous, state.names.where
+    if state.shadow and not state.rolling:
+        return mirror.taken_away(state)
+    target, where = to_go_back_to(state), state.names.where
     if not target or (target == state.serving and not state.rolling):
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
-    ends = (smoke_endpoint(state, target, golden), change_tags(state, {ROLLING: ""}))
+    ends = (smoke_endpoint(state, target, golden), change_tags(state, mirror.ENDED))
     if state.rolling:
-        return ends
+        return (*map(delete_deployment, mirror.left(state)), *ends)
     found = state.ours[target].state
     if found in FAILED or found == "Deleting":
         said = f"the previous version, {target}, is {found}; deploy its model directory again"
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
     tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
-    return (*waits, smoke(target, golden), promote(state, target, tags), *ends)
+    released = mirror.released(state, target)
+    return (*waits, smoke(target, golden), *released, promote(state, target, tags), *ends)
+
+
+def to_go_back_to(state: CurrentState) -> str:
+    """The deployment that takes all traffic after a roll-back: what serves, where that only takes a
+    shadow away; "" for none."""
+    return state.rolling or (state.serving if state.shadow else state.previous)
 
 
 def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list[Step]:
@@ -112,8 +132,10 @@ def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list
 
 
 def kept_previous(state: CurrentState, desired: DesiredState) -> str:
-    """The deployment that is kept, to go back to; "" for none."""
-    before = (d for d in (state.serving, state.previous) if d not in ("", desired.deployment))
+    """The deployment that is kept, to go back to; "" for none. What serves beside a shadow goes on
+    serving, and what served before it stays."""
+    served = [state.serving, state.previous][mirror.is_wanted(state, desired) :]
+    before = (d for d in served if d not in ("", desired.deployment))
     return next(before, "") if desired.keep_previous else ""
 
 
@@ -155,12 +177,12 @@ def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
     return [*steps, last if state.has_served else replace(last, removal=delete)]
 
 
-def _tags(state: CurrentState, desired: DesiredState, kept: str) -> list[Step]:
+def _tags(state: CurrentState, desired: DesiredState, stays: Iterable[str]) -> list[Step]:
     """Set what has changed of deploy.toml's tags, of the endpoint and of what stays of it."""
     steps = []
     if state.endpoint and (changed := _changed(desired.tags, state.tags)):
         steps.append(change_tags(state, changed))
-    for one in (state.ours.get(name) for name in (desired.deployment, kept)):
+    for one in (state.ours.get(name) for name in (desired.deployment, *sorted(stays))):
         if one and one.state not in FAILED and (changed := _changed(desired.tags, one.tags)):
             facts, name = {"tags": changed}, one.name
             steps.append(Step(Action.UPDATE, "tags of deployment", name, "tag_deployment", facts))
@@ -212,9 +234,10 @@ def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:
     return by_state.get(found, [wait])
 
 
-def _deletable(state: CurrentState, keep: Iterable[str]) -> list[str]:
-    """Our other deployments, unless they get a copy of the traffic, or are being deleted."""
-    stays = {*keep, *state.mirrored}
+def _deletable(state: CurrentState, keep: Collection[str]) -> list[str]:
+    """Our other deployments, unless they are being deleted, or somebody else has given them a copy
+    of the traffic."""
+    stays = {*keep, *state.mirrored} - ({state.shadow} - set(keep))
     return [d.name for d in state.ours.values() if d.name not in stays and d.state != "Deleting"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxferry.infra.azureml.names import PREVIOUS, ROLLING, VERSION, Names
+from onnxferry.infra.azureml.names import PREVIOUS, ROLLING, SHADOW, VERSION, Names
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azure_monitor import Monitor
@@ -87,6 +87,12 @@ class CurrentState:
     def mirrored(self) -> Mapping[str, int]:
         """Percentages of traffic copied, by deployment."""
         return self.endpoint.mirror if self.endpoint else {}
+
+    @property
+    def shadow(self) -> str:
+        """The deployment that deploying has given a copy of the traffic; "" if none has it."""
+        name = self.tags.get(SHADOW, "")
+        return name if name in self.mirrored and name in self.ours else ""
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -102,6 +103,30 @@ class BlobContainer:
         with self._opened(name), suppress(ResourceNotFoundError):
             return bytes(self._container.download_blob(name).readall())
         return None
+
+    def newest(self, folder: str) -> Iterator[str]:
+        """The names of the blobs below `folder` (with a slash at its end), the last in order first.
+        A folder is listed when its turn comes. Raises NotAllowed without a role."""
+        names = list[str]()
+        with self._opened(folder), suppress(ResourceNotFoundError):
+            names += [one.name for one in self._container.walk_blobs(folder, delimiter="/")]
+        for name in sorted(names, reverse=True):
+            yield from self.newest(name) if name.endswith("/") else (name,)
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of a blob, read in parts."""
+        rest = b""
+        with self._opened(name):
+            for part in self._container.download_blob(name).chunks():
+                *whole, rest = (rest + part).split(b"\n")
+                yield from whole
+        if rest:
+            yield rest
+
+    def name_of(self, url: str) -> str:
+        """The name of the blob of this container at `url`; "" for one that is elsewhere."""
+        start = f"{self._container.url.partition('?')[0]}/"
+        return unquote(url.removeprefix(start)) if url.startswith(start) else ""
 
     def read_text(self, name: str) -> Stored | None:
         """A small text as it is now; None where it is not there. Raises NotFound where the

@@ -63,15 +63,16 @@ class Workspace:
 
     def datastore(self) -> Datastore:
         """Where the default datastore is. Raises Refused when it does not keep blobs."""
-        return self._default(include_secrets=False)[0]
+        return self._found(include_secrets=False)[0]
 
     def blobs(self) -> BlobContainer:
         """The default datastore's blobs, opened by its SAS or key, else as who is signed in."""
         return self.opened()[1]
 
-    def opened(self) -> tuple[Datastore, BlobContainer]:
-        """Where the default datastore is, and its blobs as `blobs` gives them."""
-        place, given = self._default(include_secrets=True)
+    def opened(self, name: str = "") -> tuple[Datastore, BlobContainer]:
+        """Where the datastore of that name is, or the default one, and its blobs as `blobs` gives
+        them."""
+        place, given = self._found(name, include_secrets=True)
         secret = getattr(given, "sas_token", None) or getattr(given, "account_key", None)
         return place, BlobContainer(self.session, place.url, place.container, secret)
 
@@ -133,10 +134,11 @@ class Workspace:
                     raise
                 raise kind(f"{where}: {said.code or e.status_code}: {said.text}") from e
 
-    def _default(self, *, include_secrets: bool) -> tuple[Datastore, Any]:
-        """The default datastore, and its credentials."""
-        with self.translated("default datastore of "):
-            store = self.ml.datastores.get_default(include_secrets=include_secrets)
+    def _found(self, name: str = "", *, include_secrets: bool) -> tuple[Datastore, Any]:
+        """The datastore of that name, or the default one, and its credentials."""
+        stores, secrets = self.ml.datastores, {"include_secrets": include_secrets}
+        with self.translated(f"datastore {name} of " if name else "default datastore of "):
+            store = stores.get(name, **secrets) if name else stores.get_default(**secrets)
         if not isinstance(store, entities.AzureBlobDatastore):
             raise Refused(
                 f"default datastore {store.name} of {self.where}: its type is {store.type}, but"

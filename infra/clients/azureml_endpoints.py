@@ -70,12 +70,8 @@ class OnlineEndpoints:
             wanted = now[1] if traffic is None else dict(traffic)
             if now == (kept, wanted) and _plain(found.provisioning_state) == "Succeeded":
                 return
-            if seen is not None and now[1] not in (dict(seen), wanted):
-                raise Refused(
-                    f"{where}{self._workspace.where}: it is {_text(now[1])} now, and was"
-                    f" {_text(seen)} when this was planned: somebody else has moved it. Nothing is"
-                    " changed; run the command again"
-                )
+            if seen is not None:
+                self._refuse_moved(where, now[1], seen, wanted)
             found.traffic, found.tags, found.properties = wanted, kept, _own(found.properties)
             begin = self._endpoints.begin_create_or_update
             if self._workspace.run(where, until, begin, found, settled=settled):
@@ -94,6 +90,41 @@ class OnlineEndpoints:
             begin = self._endpoints.begin_create_or_update
             if self._workspace.run(where, until, begin, found, settled=settled):
                 return
+
+    def mirror_traffic(
+        self,
+        name: str,
+        mirror: Mapping[str, int],
+        tags: Tags,
+        seen: Mapping[str, int],
+        until: Until,
+    ) -> None:
+        """Copy these percentages of the endpoint's traffic, by deployment, and add these tags, as
+        `shift_traffic` does. Raises Refused where the traffic is not as `seen`."""
+        where, settled = f"traffic of endpoint {name} of ", partial(self.endpoint_state, name)
+        for _ in range(2):
+            with self._workspace.translated(where):
+                found = self._endpoints.get(name)
+            kept = {key: value for key, value in {**(found.tags or {}), **tags}.items() if value}
+            now = (found.tags or {}, _shares(found.mirror_traffic))
+            if now == (kept, mirror) and _plain(found.provisioning_state) == "Succeeded":
+                return
+            self._refuse_moved(where, _shares(found.traffic), seen)
+            found.mirror_traffic, found.tags = dict(mirror), kept
+            found.properties = _own(found.properties)
+            begin = self._endpoints.begin_create_or_update
+            if self._workspace.run(where, until, begin, found, settled=settled):
+                return
+
+    def _refuse_moved(self, where: str, now: Mapping[str, int], *known: Mapping[str, int]) -> None:
+        """Raise Refused where the traffic of `now` is none that is `known`, the planned one
+        first."""
+        if not any(now == one for one in known):
+            raise Refused(
+                f"{where}{self._workspace.where}: it is {_text(now)} now, and was"
+                f" {_text(known[0])} when this was planned: somebody else has moved it. Nothing is"
+                " changed; run the command again"
+            )
 
     def delete_endpoint(self, name: str, until: Until) -> None:
         """Delete the endpoint and all its deployments."""
@@ -190,7 +221,15 @@ def _deployment(found: Any) -> ManagedDeployment:
         EGRESS: _plain(getattr(found, EGRESS, None)).lower() or "enabled",
     }
     state, tags = _plain(found.provisioning_state), dict(found.tags or {})
-    return ManagedDeployment(found.name, state, assets, kind, count, tags, settings)
+    return ManagedDeployment(
+        found.name, state, assets, kind, count, tags, settings, _collected(found.data_collector)
+    )
+
+
+def _collected(found: Any) -> frozenset[str]:
+    """The collections that a data collector, if there is one, has enabled."""
+    collections = found.collections if found else {}
+    return frozenset(name for name, one in collections.items() if one.enabled == "true")
 
 
 def _said(table: Any) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class ManagedEndpoint:
 @dataclass(frozen=True)
 class ManagedDeployment:
     """A deployment; `assets` are the ids of its model, code and environment, `settings` those of
-    its YAML schema that can be read back: variables, limits of requests, probes, egress."""
+    its YAML schema that can be read back: variables, limits of requests, probes, egress.
+    `collected` are the collections of its data collector."""
 
     name: str
     state: str
@@ -54,6 +55,7 @@ class ManagedDeployment:
     instances: int
     tags: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    collected: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,10 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
     "models": {"modelUri": NEEDED, "modelType": MAY, "stage": MAY, "flavors": ANY},
     "environments": {"image": NEEDED, "condaFile": MAY, "osType": MAY},
     "codes": {"codeUri": NEEDED},
+    "data": {"dataUri": NEEDED, "dataType": NEEDED},
 }
 _PENDING = {"pendingUploadType": NEEDED, "pendingUploadId": MAY}
-_URIS = ("modelUri", "codeUri", "condaFile", "image")
+_URIS = ("modelUri", "codeUri", "condaFile", "image", "dataUri")
 _SPACE = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/" + re.escape(WORKSPACES) + "/[^/]+"
 _PATH = re.compile(r"azureml://.+/datastores/[^/]+/paths/(?P<folder>.+?)/?")
 _URL = re.compile(
@@ -49,7 +50,7 @@ class Assets:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        versions = rf"{_SPACE}/(models|environments|codes)/[^/]+/versions"
+        versions = rf"{_SPACE}/(models|environments|codes|data)/[^/]+/versions"
         pending = rf"{_SPACE}/codes/[^/]+/versions/[^/]+/startPendingUpload"
         return Route("GET", versions, self._versions), Route("POST", pending, self._pending)
 

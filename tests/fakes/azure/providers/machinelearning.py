@@ -25,7 +25,9 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
+from tests.fakes.azure.providers import data_collector
 from tests.fakes.azure.providers.assets import SAS, WORKSPACES, Assets, forget, stamped
+from tests.fakes.azure.providers.data_collector import DataCollector
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.providers.monitor_metrics import MonitorMetrics, Scored
 from tests.fakes.azure.providers.online_settings import refused_deployment, refused_endpoint
@@ -85,6 +87,7 @@ _DEPLOYMENT = {
         "livenessProbe": _PROBE,
         "readinessProbe": _PROBE,
         "scaleSettings": ANY,
+        "dataCollector": data_collector.SHAPE,
         "appInsightsEnabled": MAY,
         "properties": ANY,
         "description": MAY,
@@ -123,6 +126,7 @@ class MachineLearning:
     history: list[Served] = field(default_factory=list)
     proved: set[str] = field(default_factory=set)
     most: int = 0
+    collector: DataCollector = field(init=False)
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
@@ -133,6 +137,7 @@ class MachineLearning:
 
     def __post_init__(self) -> None:
         self._assets = Assets(self.azure)
+        self.collector = DataCollector(self.azure)
         self.monitor = MonitorMetrics(self.azure)
         self.azure.arm.add(
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
@@ -277,7 +282,9 @@ class MachineLearning:
                     "BadRequest",
                     f"deployment {name} of the traffic is not there, or not ready",
                 )
-        if refusal := refused_endpoint(self.azure.store, old, body) or _busy(old):
+        wrong = refused_endpoint(self.azure.store, old, body)
+        wrong = wrong or data_collector.refused_mirror(self.azure.store, call, body)
+        if refusal := wrong or _busy(old):
             return refusal
         forget(call, old)
         return None
@@ -310,8 +317,9 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
-        parts = self._refuse_parts(body["properties"])
-        if refusal := parts or refused_deployment(old, body) or _busy(old):
+        facts = body["properties"]
+        wrong = self._refuse_parts(facts) or data_collector.refused(self.azure.store, facts)
+        if refusal := wrong or refused_deployment(old, body) or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
         all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
@@ -386,6 +394,9 @@ class MachineLearning:
             return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
         answer = self._answered(call, deployment)
         self._count(endpoint, deployment, answer)
+        self.collector.asked(call, deployment, answer)
+        if copied := self.collector.copied(call, endpoint):
+            self.collector.asked(call, copied, self._answered(call, copied), copy=True)
         return answer
 
     def _next(self, endpoint: str) -> str:
@@ -464,6 +475,7 @@ class MachineLearning:
 
 
 def _fill_deployment(resource: Resource) -> None:
+    data_collector.fill(resource)
     resource["properties"].setdefault("scaleSettings", {"scaleType": "Default"})
     resource["properties"]["properties"] = resource["properties"].get("properties") or {}
     resource |= stamped()
