@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import console, deletion, listing, plan, quota
+from onnxferry.infra.azureml import console, deletion, listing, plan, quota, rollout
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
@@ -70,22 +70,28 @@ class AzureMLCloud:
         plan.check(state, desired.endpoint["auth_mode"])
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
+        rollout.refuse_unreadable(self.clients, state, steps)
         count = plan.instances(state, desired)
-        replaces = state.version(state.serving)
+        replaces = state.version(state.before or state.serving)
         on = f"{count} x {self.settings.serving.instance_type}"
-        summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
+        summary = Summary(_place(state), bundle.version, replaces, on)
+        waits = rollout.minutes(steps)
+        summary = replace(summary, minutes=(8 + waits, 20 + waits))
         summary = replace(summary, region=state.location, count=count)
         summary = replace(summary, notes=plan.notes(state, desired))
         if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
             summary = self._with_quota(summary, state, desired)
+        summary = replace(summary, notes=(*summary.notes, *rollout.notes(desired, steps)))
         return self._plan("deploy", steps, summary)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
         steps = plan.rollback(state)
-        target, replaces = state.rolling or state.previous, state.version(state.serving)
+        target = state.rolling or state.before or state.previous
+        replaces = state.version(state.coming or state.serving)
         summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
+        summary = replace(summary, notes=plan.left_notes(state))
         return self._plan("roll back", steps, summary)
 
     def plan_delete(self) -> Plan:
@@ -195,6 +201,9 @@ def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
         "auth mode": endpoint.auth_mode if endpoint else "",
         "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
     }
+    if state.coming:
+        share = state.traffic[state.coming]
+        details["rolling out"] = f"{state.version(state.coming)} at {share} %, not ended"
     url, shown = (endpoint.url, endpoint.state) if endpoint else ("", shown)
     live, earlier = state.version(state.serving), state.version(state.previous)
     found = tuple(_resources(state, assets, unread))
@@ -203,7 +212,9 @@ def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
 
 def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
     roles = {state.previous: "previous", **dict.fromkeys(state.mirrored, "gets a copy of traffic")}
-    roles |= {**dict.fromkeys(state.traffic, "serves")}
+    roles |= dict.fromkeys(state.traffic, "serves")
+    if state.coming:
+        roles |= {state.coming: f"rolling out, not proved, {HOURLY}"}
     names, found = state.names, list[tuple[str, str, str]]()
     if state.endpoint:
         whose = "" if state.is_ours else ", not onnxferry's"

@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from onnxferry.infra.azureml.declared import deployment, endpoint, over
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.target_tables import AzureML
+from onnxferry.infra.target_tables.rollout import AzureMLRollout
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
@@ -25,7 +26,8 @@ class DesiredState:
     """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
     `settings` are the deployment's and `endpoint` the endpoint's, as in their YAML files. `files`
     has, of model and code, the folder on this machine ("source") and each file's sha256 ("files");
-    `spec` has the golden request. `deployed` is the time of the deployment, and no difference."""
+    `spec` has the golden request. `deployed` is the time of the deployment, and no difference, nor
+    is how it takes over; `rehearsed_ms` is the p95 of the package's own rehearsal."""
 
     version: str
     versions: Mapping[str, str]
@@ -39,6 +41,8 @@ class DesiredState:
     keep_previous: bool = True
     deployed: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    rollout: AzureMLRollout = field(default_factory=AzureMLRollout)
+    rehearsed_ms: float | None = None
 
 
 def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> DesiredState:
@@ -62,7 +66,8 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         "request_settings": declared.get("request_settings") or {},
         **{probe: declared.get(probe) for probe in ("liveness_probe", "readiness_probe")},
     }
-    settings = over(settings, deployment(config, record.read(package)))
+    measured = record.read(package)
+    settings = over(settings, deployment(config, measured))
     files = {kind: _files(package, kind) for kind in ("model", "code")}
     versions = {kind: version_of(kind, found["files"]) for kind, found in files.items()}
     versions["environment"] = digest([*environment.values()])
@@ -78,7 +83,15 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         keep_previous=config.keep_previous,
         deployed=deployed,
         tags=config.tags,
+        rollout=config.rollout,
+        rehearsed_ms=_p95(package, measured),
     )
+
+
+def _p95(package: Package, measured: record.RehearsalRecord | None) -> float | None:
+    """In ms, where what was `measured` is of this very package."""
+    own = measured and measured.sha256 == package.sha256
+    return measured.latency_p95_ms if measured and own else None
 
 
 def _files(package: Package, folder: str) -> dict[str, Any]:

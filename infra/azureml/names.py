@@ -20,6 +20,7 @@ DEPLOYED = "onnxferry-deployed"  # tag: when (ISO 8601, UTC)
 COUNT = "onnxferry-instances"  # tag on a deployment: how many instances deploy.toml asked for
 PREVIOUS = "onnxferry-previous"  # tag on the endpoint: the deployment that served before
 ROLLING = "onnxferry-rolling-back"  # tag on the endpoint: where an unfinished roll-back went
+COMING = "onnxferry-rolling-out"  # tag on the endpoint: what an unfinished roll-out brings
 
 
 _VERSION = re.compile(r"[0-9a-f]{12}")

@@ -90,7 +90,7 @@ class Operations(RolloutOperations, ScalingOperations):
         where somebody has moved the traffic since the plan."""
         facts, until = step.parameters, self._until(step)
         shift = partial(self.clients.endpoints.shift_traffic, step.name, until=until)
-        shift(facts.get("traffic"), facts["tags"], facts.get("seen"))
+        shift(facts.get("traffic"), facts["tags"], facts.get("seen", ()))
 
     def delete_endpoint(self, step: Step) -> None:
         """Delete the endpoint with all its deployments. Raises Refused where it is not ours, or

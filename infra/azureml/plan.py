@@ -8,9 +8,18 @@ from dataclasses import replace
 from onnxferry.infra.azureml import mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
-from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
+from onnxferry.infra.azureml.names import (
+    COMING,
+    COUNT,
+    DEPLOYED,
+    KINDS,
+    MADE,
+    PREVIOUS,
+    ROLLING,
+    VERSION,
+)
 from onnxferry.infra.azureml.registration import check_assets, register
-from onnxferry.infra.azureml.rollout import promote, taking_over
+from onnxferry.infra.azureml.rollout import promote, refuse_another, settled, taking_over
 from onnxferry.infra.azureml.scaling import plan as scaling
 from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.azureml.steps import (
@@ -22,8 +31,10 @@ from onnxferry.infra.azureml.steps import (
 )
 from onnxferry.infra.clients.azureml_endpoints import FAILED
 from onnxferry.infra.clients.azureml_types import ManagedDeployment
+from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, Step
+from onnxferry.system.exits import program
 
 
 def check(state: CurrentState, auth_mode: str | None = None) -> None:
@@ -57,6 +68,7 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     """The steps that end with `desired` live. Instances are freed before the candidate needs its
     own, and what serves goes last."""
     check(state, desired.endpoint["auth_mode"])
+    refuse_another(state, desired)
     check_assets(state.names, desired, assets)
     name, golden, kept = desired.deployment, {"spec": desired.spec}, kept_previous(state, desired)
     steps = [*register(state, desired, assets), *_endpoint(state, desired)]
@@ -66,15 +78,17 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
         *_tags(state, desired, kept),
         *_candidate(state, desired),
     ]
-    serves = dict(state.traffic) == {name: 100}
+    serves = dict(state.traffic) == {name: 100} and not state.coming
     steps += scaling.attached(state, desired)
     if mirror.is_wanted(state, desired):
         return (*steps, smoke(name, golden), *mirror.mirrored(state, desired))
     if not serves:
         steps += [smoke(name, golden), *taking_over(state, desired, kept)]
     steps.append(smoke_endpoint(state, name, golden))
-    leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
-    if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
+    leaving = {k: state.tags[k] for k in (PREVIOUS, ROLLING, COMING) if k in state.tags}
+    if not serves:
+        steps += settled(state, kept, steps)
+    elif leaving and ({ROLLING, COMING} & set(leaving) or not desired.keep_previous):
         steps.append(change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept}))
     last = [one for one in _deletable(state, {name, kept}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
@@ -86,8 +100,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
     """The steps that move the traffic back, or those that a cut-off roll-back has left. Raises
     NotFound when no deployment served before."""
     check(state)
-    target, where = state.rolling or state.previous, state.names.where
-    if not target or (target == state.serving and not state.rolling):
+    target, where = state.rolling or state.before or state.previous, state.names.where
+    if not target or (target == state.serving and not (state.rolling or state.coming)):
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
@@ -100,6 +114,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
     tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
+    if state.coming:  # what has not proved itself is not kept to go back to
+        tags |= {PREVIOUS: state.previous if state.previous != target else "", COMING: ""}
     return (*waits, smoke(target, golden), promote(state, target, tags), *ends)
 
 
@@ -124,7 +140,7 @@ def kept_previous(state: CurrentState, desired: DesiredState) -> str:
 def outdated(state: CurrentState, desired: DesiredState) -> list[str]:
     """Our deployments that go first: all but what gets traffic, the candidate, and what is kept to
     go back to."""
-    keep = {desired.deployment, kept_previous(state, desired), *state.traffic}
+    keep = {desired.deployment, kept_previous(state, desired), state.before, *state.traffic}
     return _deletable(state, keep)
 
 
@@ -144,6 +160,14 @@ def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
         return ()
     said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one"
     return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
+
+
+def left_notes(state: CurrentState) -> tuple[str, ...]:
+    """What a roll-back of an unfinished roll-out leaves."""
+    if state.coming not in state.unproved:
+        return ()
+    advice = f"To remove it: {program('delete')} --unproved"
+    return (f"Deployment {state.coming} stays ({HOURLY}), without traffic. {advice}.",)
 
 
 def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:

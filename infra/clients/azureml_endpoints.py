@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,13 +48,14 @@ class OnlineEndpoints:
         name: str,
         traffic: Mapping[str, int] | None,
         tags: Tags,
-        seen: Mapping[str, int] | None,
+        seen: Sequence[Mapping[str, int]],
         until: Until,
     ) -> None:
         """Give the endpoint this traffic (percentages by deployment) if any, and add these tags; an
         empty one goes. One request, sent again after an operation in its way.
 
-        Raises Refused where the traffic is neither that nor `seen`, which the plan saw.
+        Raises Refused where the traffic is neither that nor one of `seen`, which the plan knows;
+        any will do where there is none.
         """
         where, settled = f"traffic of endpoint {name} of ", partial(self.endpoint_state, name)
         for _ in range(2):
@@ -65,10 +66,10 @@ class OnlineEndpoints:
             wanted = now[1] if traffic is None else dict(traffic)
             if now == (kept, wanted) and _plain(found.provisioning_state) == "Succeeded":
                 return
-            if seen is not None and now[1] not in (dict(seen), wanted):
+            if seen and now[1] not in (*map(dict, seen), wanted):
                 raise Refused(
-                    f"{where}{self._workspace.where}: it is {_text(now[1])} now, and was"
-                    f" {_text(seen)} when this was planned: somebody else has moved it. Nothing is"
+                    f"{where}{self._workspace.where}: it is {_text(now[1])} now, and"
+                    f" {_text(seen[0])} by the plan: somebody else has moved it. Nothing is"
                     " changed; run the command again"
                 )
             found.traffic, found.tags, found.properties = wanted, kept, _own(found.properties)

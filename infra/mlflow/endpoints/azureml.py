@@ -109,6 +109,7 @@ class MlflowAzureML(AzureMLCloud):
             keep_previous=config.keep_previous,
             deployed=deployed,
             tags=config.tags,
+            rollout=config.rollout,
         )
 
 
