@@ -8,7 +8,16 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import capture, deletion, given_identity, listing, mirror, plan, quota
+from onnxferry.infra.azureml import (
+    capture,
+    deletion,
+    given_identity,
+    listing,
+    mirror,
+    plan,
+    quota,
+    rollout,
+)
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
@@ -70,28 +79,32 @@ class AzureMLCloud(Watching):
         given = given_identity.checked(self.clients, self.settings.identity)
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
+        rollout.refuse_unreadable(self.clients, state, steps)
         count = plan.instances(state, desired)
-        replaces = state.version(state.serving)
+        replaces = state.version(state.before or state.serving)
         on = f"{count} x {self.settings.serving.instance_type}"
-        will = bundle.version
+        will, waits = bundle.version, rollout.minutes(steps)
         if mirror.is_wanted(state, desired):
             will, on = replaces, mirror.running(state)
             count += state.ours[state.serving].instances
-        summary = Summary(_place(state), will, replaces, on, minutes=(8, 20))
+        summary = Summary(_place(state), will, replaces, on, minutes=(8 + waits, 20 + waits))
         summary = replace(summary, region=state.location, count=count)
         notes = (*given, *plan.notes(state, desired), *mirror.notes(state, desired))
         notes += tuple(capture.notes(self.names, self.settings))
         summary = replace(summary, notes=notes)
         if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
             summary = self._with_quota(summary, state, desired)
+        summary = replace(summary, notes=(*summary.notes, *rollout.notes(desired, steps)))
         return self._plan("deploy", steps, summary)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
         steps = plan.rollback(state)
-        target, replaces = plan.to_go_back_to(state), state.version(state.serving)
+        target = plan.to_go_back_to(state)
+        replaces = state.version(state.coming or state.serving)
         summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
+        summary = replace(summary, notes=plan.left_notes(state))
         return self._plan("roll back", steps, summary)
 
     def plan_delete(self) -> Plan:
@@ -174,6 +187,9 @@ def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
         "auth mode": endpoint.auth_mode if endpoint else "",
         "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
     }
+    if state.coming:
+        share = state.traffic[state.coming]
+        details["rolling out"] = f"{state.version(state.coming)} at {share} %, not ended"
     url, shown = (endpoint.url, endpoint.state) if endpoint else ("", shown)
     live, earlier = state.version(state.serving), state.version(plan.to_go_back_to(state))
     details |= {"shadow": said} if (said := mirror.told(state)) else {}
@@ -183,8 +199,9 @@ def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
 
 def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
     copies = dict.fromkeys(state.mirrored, f"gets a copy of traffic, {HOURLY}")
-    roles = {state.previous: "previous", **copies}
-    roles |= {**dict.fromkeys(state.traffic, "serves")}
+    roles = {state.previous: "previous", **copies, **dict.fromkeys(state.traffic, "serves")}
+    if state.coming:
+        roles |= {state.coming: f"rolling out, not proved, {HOURLY}"}
     names, found = state.names, list[tuple[str, str, str]]()
     if state.endpoint:
         whose = "" if state.is_ours else ", not onnxferry's"

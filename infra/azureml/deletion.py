@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from onnxferry.infra.azureml import mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
-from onnxferry.infra.azureml.names import PREVIOUS, ROLLING
-from onnxferry.infra.azureml.plan import check, prune
+from onnxferry.infra.azureml.names import COMING, PREVIOUS, ROLLING
+from onnxferry.infra.azureml.plan import check, prune, rollback
 from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.azureml.steps import change_tags, delete_deployment, shift_traffic
 from onnxferry.infra.plan import Action, Step
@@ -27,12 +27,14 @@ def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
 
 def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     """The steps that delete the deployments that have not served, a shadow too; the endpoint, where
-    none has; and what is registered and stored for them."""
+    none has; and what is registered and stored for them. One that an unfinished roll-out brings
+    loses its traffic first."""
     if state.is_ours and not state.has_served:
         steps = [_whole_endpoint(state)]
     else:
+        back = rollback(state) if state.coming in state.unproved else ()
         unproved = (*state.unproved, *mirror.unproved(state))
-        steps = [*mirror.cleared(state), *map(delete_deployment, unproved)]
+        steps = [*back, *mirror.cleared(state), *map(delete_deployment, unproved)]
     return (*steps, *_assets(state, steps, assets))
 
 
@@ -51,10 +53,10 @@ def _endpoint(state: CurrentState) -> list[Step]:
     """Of an endpoint that is ours."""
     if not state.others:
         return [_whole_endpoint(state)]
-    steps, tags = mirror.cleared(state), {PREVIOUS: "", ROLLING: ""}
+    steps, tags = mirror.cleared(state), dict.fromkeys((PREVIOUS, ROLLING, COMING), "")
     if state.ours and state.traffic:
         check(state)
-        steps.append(shift_traffic(state, {}, tags, seen=state.traffic))
+        steps.append(shift_traffic(state, {}, tags, state.traffic))
     elif set(tags) & set(state.tags):
         steps.append(change_tags(state, tags))
     return [*steps, *map(delete_deployment, state.ours)]
@@ -68,7 +70,7 @@ def _deployments(state: CurrentState) -> list[Step]:
 
 def _assets(state: CurrentState, steps: list[Step], assets: Assets) -> list[Step]:
     """What is registered and stored, but for what the deployments need that `steps` leave."""
-    gone = {step.name for step in steps}
+    gone = {step.name for step in steps if step.action is Action.DELETE}
     whole = any(step.operation == "delete_endpoint" for step in steps)
     left = [one for one in state.deployments if not whole and one.name not in gone]
     unused = assets.unused(needed_by(state.names, left))

@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from onnxferry.infra.azureml import declared
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.target_tables import AzureML
+from onnxferry.infra.target_tables.rollout import AzureMLRollout
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
@@ -25,7 +26,8 @@ class DesiredState:
     """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
     `settings` are the deployment's and `endpoint` the endpoint's, as in their YAML files. `files`
     has, of model and code, the folder on this machine ("source") and each file's sha256 ("files");
-    `spec` has the golden request. `deployed` is the time of the deployment, and no difference."""
+    `spec` has the golden request. `deployed` is the time of the deployment, and no difference, nor
+    is how it takes over; `rehearsed_ms` is the p95 of the package's own rehearsal."""
 
     version: str
     versions: Mapping[str, str]
@@ -37,9 +39,10 @@ class DesiredState:
     endpoint: Mapping[str, Any]
     model_type: str = "custom_model"
     keep_previous: bool = True
-    mirror: int = 0
     deployed: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    rollout: AzureMLRollout = field(default_factory=AzureMLRollout)
+    rehearsed_ms: float | None = None
 
 
 def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> DesiredState:
@@ -58,7 +61,8 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         ) from e
     kept = ("environment_variables", "request_settings", "liveness_probe", "readiness_probe")
     settings = {"scoring_script": script, **{key: own.get(key) or {} for key in kept}}
-    settings = declared.over(settings, declared.deployment(config, record.of(package)))
+    measured = record.of(package)
+    settings = declared.over(settings, declared.deployment(config, measured))
     files = {kind: _files(package, kind) for kind in ("model", "code")}
     versions = {kind: version_of(kind, found["files"]) for kind, found in files.items()}
     versions["environment"] = digest([*environment.values()])
@@ -72,9 +76,10 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         settings=settings,
         endpoint=declared.endpoint(config),
         keep_previous=config.keep_previous,
-        mirror=config.rollout.mirror,
         deployed=deployed,
         tags=config.tags,
+        rollout=config.rollout,
+        rehearsed_ms=measured.latency_p95_ms if measured else None,
     )
 
 

@@ -30,7 +30,7 @@ def is_wanted(state: CurrentState, desired: DesiredState) -> bool:
     Raises UsageError where there would be nothing to compare, and Refused where another deployment
     gets copies."""
     serving = state.ours.get(state.serving)
-    if not desired.mirror or serving is None or desired.deployment in state.traffic:
+    if not desired.rollout.mirror or serving is None or desired.deployment in state.traffic:
         return False
     same_size = serving.instance_type == desired.settings["instance_type"]
     if state.version(serving.name) == desired.version and same_size:
@@ -58,7 +58,7 @@ def _refuse_others(state: CurrentState, serving: ManagedDeployment) -> None:
 
 def mirrored(state: CurrentState, desired: DesiredState) -> list[Step]:
     """The steps that give the candidate, which has proved itself, a copy of the traffic."""
-    name, wanted = desired.deployment, {desired.deployment: desired.mirror}
+    name, wanted = desired.deployment, {desired.deployment: desired.rollout.mirror}
     if state.mirrored == wanted and state.shadow == name and ROLLING not in state.tags:
         return []
     step = _copy(state, wanted, {SHADOW: name, ROLLING: ""})
@@ -125,12 +125,13 @@ def running(state: CurrentState, name: str = "") -> str:
 
 def notes(state: CurrentState, desired: DesiredState) -> Iterator[str]:
     """What is said of it in a plan."""
-    if desired.mirror and not state.traffic:
+    if desired.rollout.mirror and not state.traffic:
         yield "Nothing serves yet that it could be the shadow of: it takes all requests."
     elif is_wanted(state, desired):
         facts = desired.settings
         runs = f"{facts['instance_count']} x {facts['instance_type']} ({HOURLY})"
         yield (
             f"{state.version(state.serving)} goes on serving. {desired.version} gets a copy of"
-            f" {desired.mirror} % of the requests as a shadow, on {runs}, and answers nobody."
+            f" {desired.rollout.mirror} % of the requests as a shadow, on {runs}, and answers"
+            " nobody."
         )

@@ -21,6 +21,7 @@ COUNT = "onnxferry-instances"  # tag on a deployment: how many instances deploy.
 PREVIOUS = "onnxferry-previous"  # tag on the endpoint: the deployment that served before
 ROLLING = "onnxferry-rolling-back"  # tag on the endpoint: where an unfinished roll-back went
 SHADOW = "onnxferry-shadow"  # tag on the endpoint: the deployment that deploying gave copies to
+COMING = "onnxferry-rolling-out"  # tag on the endpoint: what an unfinished roll-out brings
 
 
 _VERSION = re.compile(r"[0-9a-f]{12}")

@@ -92,7 +92,7 @@ class Operations(AccessOperations, KeyOperations, RolloutOperations, ScalingOper
         where somebody has moved the traffic since the plan."""
         facts, until = step.parameters, self._until(step)
         shift = partial(self.clients.endpoints.shift_traffic, step.name, until=until)
-        shift(facts.get("traffic"), facts["tags"], facts.get("seen"))
+        shift(facts.get("traffic"), facts["tags"], facts.get("seen", ()))
 
     def mirror_traffic(self, step: Step) -> None:
         """Copy a part of the endpoint's traffic to a deployment, or end that, and set the tags.

@@ -9,9 +9,18 @@ from onnxferry.infra.azureml import access, mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
 from onnxferry.infra.azureml.differences import check_fixed, differs
-from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
+from onnxferry.infra.azureml.names import (
+    COMING,
+    COUNT,
+    DEPLOYED,
+    KINDS,
+    MADE,
+    PREVIOUS,
+    ROLLING,
+    VERSION,
+)
 from onnxferry.infra.azureml.registration import check_assets, register
-from onnxferry.infra.azureml.rollout import promote, taking_over
+from onnxferry.infra.azureml.rollout import promote, refuse_another, settled, taking_over
 from onnxferry.infra.azureml.scaling import plan as scaling
 from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.azureml.steps import (
@@ -22,8 +31,10 @@ from onnxferry.infra.azureml.steps import (
     smoke_endpoint,
 )
 from onnxferry.infra.clients.azureml_endpoints import FAILED
+from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, Step
+from onnxferry.system.exits import program
 
 
 def check(state: CurrentState, wanted: Facts | None = None) -> None:
@@ -52,6 +63,7 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     """The steps that end with `desired` live. Instances are freed before the candidate needs its
     own, and what serves goes last."""
     check(state, desired.endpoint)
+    refuse_another(state, desired)
     check_assets(state.names, desired, assets)
     name, golden, kept = desired.deployment, {"spec": desired.spec}, kept_previous(state, desired)
     steps = [*register(state, desired, assets), *_endpoint(state, desired)]
@@ -78,14 +90,15 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
 def _live(state: CurrentState, desired: DesiredState, kept: str) -> Iterator[Step]:
     """The candidate takes over, unless it serves already; the endpoint's tags say so."""
     name, golden = desired.deployment, {"spec": desired.spec}
-    serves = dict(state.traffic) == {name: 100}
-    if not serves:
-        yield smoke(name, golden)
-        yield from mirror.released(state, name)
-        yield from taking_over(state, desired, kept)
+    serves = dict(state.traffic) == {name: 100} and not state.coming
+    taking = [] if serves else [*mirror.released(state, name), *taking_over(state, desired, kept)]
+    yield from [] if serves else [smoke(name, golden)]
+    yield from taking
     yield smoke_endpoint(state, name, golden)
-    leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
-    if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
+    leaving = {k: state.tags[k] for k in (PREVIOUS, ROLLING, COMING) if k in state.tags}
+    if not serves:
+        yield from settled(state, kept, taking)
+    elif leaving and ({ROLLING, COMING} & set(leaving) or not desired.keep_previous):
         yield change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept})
 
 
@@ -93,10 +106,10 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
     """The steps that take a shadow away, or move the traffic back, or those that a cut-off
     roll-back has left. Raises NotFound when no deployment served before."""
     check(state)
-    if state.shadow and not state.rolling:
+    if state.shadow and not (state.rolling or state.coming):
         return mirror.taken_away(state)
     target, where = to_go_back_to(state), state.names.where
-    if not target or (target == state.serving and not state.rolling):
+    if not target or (target == state.serving and not (state.rolling or state.coming)):
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
@@ -109,6 +122,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
     tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
+    if state.coming:  # what has not proved itself is not kept to go back to
+        tags |= {PREVIOUS: state.previous if state.previous != target else "", COMING: ""}
     released = mirror.released(state, target)
     return (*waits, smoke(target, golden), *released, promote(state, target, tags), *ends)
 
@@ -116,7 +131,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
 def to_go_back_to(state: CurrentState) -> str:
     """The deployment that takes all traffic after a roll-back: what serves, where that only takes a
     shadow away; "" for none."""
-    return state.rolling or (state.serving if state.shadow else state.previous)
+    back = state.serving if state.shadow else state.previous
+    return state.rolling or state.before or back
 
 
 def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list[Step]:
@@ -142,7 +158,7 @@ def kept_previous(state: CurrentState, desired: DesiredState) -> str:
 def outdated(state: CurrentState, desired: DesiredState) -> list[str]:
     """Our deployments that go first: all but what gets traffic, the candidate, and what is kept to
     go back to."""
-    keep = {desired.deployment, kept_previous(state, desired), *state.traffic}
+    keep = {desired.deployment, kept_previous(state, desired), state.before, *state.traffic}
     return _deletable(state, keep)
 
 
@@ -162,6 +178,14 @@ def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
         return ()
     said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one"
     return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
+
+
+def left_notes(state: CurrentState) -> tuple[str, ...]:
+    """What a roll-back of an unfinished roll-out leaves."""
+    if state.coming not in state.unproved:
+        return ()
+    advice = f"To remove it: {program('delete')} --unproved"
+    return (f"Deployment {state.coming} stays ({HOURLY}), without traffic. {advice}.",)
 
 
 def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxferry.infra.azureml.names import PREVIOUS, ROLLING, SHADOW, VERSION, Names
+from onnxferry.infra.azureml.names import COMING, PREVIOUS, ROLLING, SHADOW, VERSION, Names
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azure_monitor import Monitor
@@ -68,14 +68,32 @@ class CurrentState:
 
     @property
     def serving(self) -> str:
-        """The deployment that takes most of the traffic; "" if none does."""
-        return max(self.traffic, key=lambda name: self.traffic[name], default="")
+        """The deployment that takes most of the traffic, but for one that is only `coming` beside
+        another; "" if none does."""
+        others = [name for name in self.traffic if name != self.coming] or self.traffic
+        return max(others, key=lambda name: self.traffic[name], default="")
 
     @property
     def previous(self) -> str:
         """The deployment that served before, if it is still there."""
         name = self.tags.get(PREVIOUS, "")
         return name if name in self.ours else ""
+
+    @property
+    def coming(self) -> str:
+        """The deployment that an unfinished roll-out has given traffic to, and may yet be taken
+        away from."""
+        name = self.tags.get(COMING, "")
+        others = [*self.traffic, self.previous]
+        is_there = name in self.traffic and name in self.ours
+        return name if is_there and set(others) - {name, ""} else ""
+
+    @property
+    def before(self) -> str:
+        """The deployment that an unfinished roll-out is taken back to; "" where there is none."""
+        if not self.coming:
+            return ""
+        return self.serving if self.serving != self.coming else self.previous
 
     @property
     def rolling(self) -> str:
@@ -106,8 +124,9 @@ class CurrentState:
 
     @property
     def in_use(self) -> set[str]:
-        """The deployments that serve, served before, or get a copy of the traffic."""
-        return {*self.traffic, self.previous, *self.mirrored} - {""}
+        """The deployments that serve, served before, or get a copy of the traffic; not one that is
+        only `coming`."""
+        return {*(set(self.traffic) - {self.coming}), self.previous, *self.mirrored} - {""}
 
     @property
     def unproved(self) -> list[str]:

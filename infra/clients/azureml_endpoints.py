@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,13 +53,14 @@ class OnlineEndpoints:
         name: str,
         traffic: Mapping[str, int] | None,
         tags: Tags,
-        seen: Mapping[str, int] | None,
+        seen: Sequence[Mapping[str, int]],
         until: Until,
     ) -> None:
         """Give the endpoint this traffic (percentages by deployment) if any, and add these tags; an
         empty one goes. One request, sent again after an operation in its way.
 
-        Raises Refused where the traffic is neither that nor `seen`, which the plan saw.
+        Raises Refused where the traffic is neither that nor one of `seen`, which the plan knows;
+        any will do where there is none.
         """
         where, settled = f"traffic of endpoint {name} of ", partial(self.endpoint_state, name)
         for _ in range(2):
@@ -70,8 +71,8 @@ class OnlineEndpoints:
             wanted = now[1] if traffic is None else dict(traffic)
             if now == (kept, wanted) and _plain(found.provisioning_state) == "Succeeded":
                 return
-            if seen is not None:
-                self._refuse_moved(where, now[1], seen, wanted)
+            if seen:
+                self._refuse_moved(where, now[1], *map(dict, seen), wanted)
             found.traffic, found.tags, found.properties = wanted, kept, _own(found.properties)
             begin = self._endpoints.begin_create_or_update
             if self._workspace.run(where, until, begin, found, settled=settled):

@@ -107,6 +107,7 @@ class MlflowAzureML(AzureMLCloud):
             keep_previous=config.keep_previous,
             deployed=deployed,
             tags=config.tags,
+            rollout=config.rollout,
         )
 
 

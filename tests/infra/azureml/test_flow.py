@@ -227,7 +227,7 @@ def test_deploying_the_previous_version_again_moves_the_traffic(
     for name in "ab":
         deploy(cloud, versions[name])
     changes = [str(step) for step in deploy(cloud, versions["a"]).changes]
-    assert changes == ["update traffic of endpoint squad"]
+    assert changes == ["update traffic of endpoint squad", "update tags of endpoint squad"]
     assert cloud.status().previous == versions["b"].version
 
 

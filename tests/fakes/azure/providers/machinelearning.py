@@ -393,11 +393,23 @@ class MachineLearning:
         if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
             return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
         answer = self._answered(call, deployment)
-        self._count(endpoint, deployment, answer)
+        by_model = answer.headers.get("ms-azureml-model-error-statuscode", "")
+        by_model = by_model or ("200" if answer.status == 200 else "")
+        self._count(endpoint, deployment["name"], answer.status, by_model)
         self.collector.asked(call, deployment, answer)
         if copied := self.collector.copied(call, endpoint):
             self.collector.asked(call, copied, self._answered(call, copied), copy=True)
         return answer
+
+    def arrive(self, endpoint: str, count: int) -> None:
+        """Requests of clients to an endpoint of that name, which nobody waits for: they are counted
+        as their deployments would answer them."""
+        (found,) = (one for one in self.azure.store.all(ENDPOINTS) if one["name"] == endpoint)
+        for _ in range(count):
+            name = self._next(endpoint)
+            own = self.statuses.get(name, 200)
+            by_model = "" if own in FRONT else str(own)
+            self._count(found, name, own if own in (200, *FRONT) else 424, by_model)
 
     def _next(self, endpoint: str) -> str:
         """The deployment whose turn it is: each has its share of any hundred requests, evenly."""
@@ -409,14 +421,11 @@ class MachineLearning:
             due[name] -= 100
         return name
 
-    def _count(self, endpoint: Resource, deployment: Resource, answer: Answer) -> None:
+    def _count(self, endpoint: Resource, name: str, status: int, by_model: str) -> None:
         """Tell the monitor of a request."""
-        by_model = answer.headers.get("ms-azureml-model-error-statuscode", "")
-        by_model = by_model or ("200" if answer.status == 200 else "")
-        name, at = deployment["name"], self.azure.clock.now()
-        ms = self.latency.get(name, 20.0)
-        where = endpoint["id"].lower()
-        self.monitor.scored.append(Scored(at, where, name, answer.status, by_model, ms))
+        ms, where = self.latency.get(name, 20.0), endpoint["id"].lower()
+        at = self.azure.clock.now()
+        self.monitor.scored.append(Scored(at, where, name, status, by_model, ms))
 
     def _let_in(self, call: Call, endpoint: Resource) -> bool:
         shown = call.headers.get("authorization", "").removeprefix("Bearer ")
