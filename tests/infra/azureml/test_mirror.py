@@ -112,6 +112,7 @@ def test_it_takes_over_without_being_made_again(world: MirrorWorld) -> None:
         "delete deployment",  # the one before what serves
         "update mirrored traffic of endpoint",
         "update traffic of endpoint",
+        "update tags of endpoint",
         "delete model",
         "delete files",
     ]
