@@ -13,6 +13,8 @@ from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
+from onnxferry.infra.azureml.scaling import plan as scaling
+from onnxferry.infra.azureml.scaling.settings import limits
 from onnxferry.infra.azureml.smoke import CONTAINERS
 from onnxferry.infra.azureml.state import Clients, CurrentState, read_state, serving_endpoint
 from onnxferry.infra.clients import azureml_http
@@ -75,9 +77,8 @@ class AzureMLCloud:
         on = f"{count} x {self.settings.serving.instance_type}"
         summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
         summary = replace(summary, region=state.location, count=count)
-        summary = replace(summary, notes=plan.notes(state, desired))
-        if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
-            summary = self._with_quota(summary, state, desired)
+        notes = (*plan.notes(state, desired), *scaling.shown(state, desired))
+        summary = self._with_quota(replace(summary, notes=notes), state, desired, steps)
         return self._plan("deploy", steps, summary)
 
     def plan_rollback(self) -> Plan:
@@ -85,7 +86,10 @@ class AzureMLCloud:
         state = self._read()
         steps = plan.rollback(state)
         target, replaces = state.rolling or state.previous, state.version(state.serving)
-        summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
+        notes = scaling.fewer(state, target)
+        summary = Summary(
+            _place(state), state.version(target), replaces, minutes=(1, 3), notes=notes
+        )
         return self._plan("roll back", steps, summary)
 
     def plan_delete(self) -> Plan:
@@ -174,12 +178,20 @@ class AzureMLCloud:
     def _plan(self, purpose: str, steps: Sequence[Step], summary: Summary) -> Plan:
         return Plan("azureml", purpose, self.names.endpoint, tuple(steps), summary)
 
-    def _with_quota(self, summary: Summary, state: CurrentState, desired: DesiredState) -> Summary:
-        """`summary` with what runs at most, and whether the quota suffices for that."""
+    def _with_quota(
+        self, summary: Summary, state: CurrentState, desired: DesiredState, steps: Sequence[Step]
+    ) -> Summary:
+        """`summary` with what runs at most, where `steps` make it, and whether the quota suffices
+        for that, and for what autoscaling may come to."""
+        made = [s.operation for s in steps if s.action is Action.CREATE]
+        created, scaled = "create_deployment" in made, quota.reach(state, desired)
+        if not created and not (scaled and "put_autoscale" in made):
+            return summary
         azure = AzureQuota(self.clients.session, state.location)
-        shortage, notes = quota.asked(azure, quota.need(state, desired))
-        most = quota.peak(state, desired)
-        return replace(summary, peak=most, shortage=shortage, notes=(*summary.notes, *notes))
+        need = quota.need(state, desired) if created else None
+        shortage, notes = quota.asked(azure, need, scaled)
+        peak = quota.peak(state, desired) if created else ""
+        return replace(summary, peak=peak, shortage=shortage, notes=(*summary.notes, *notes))
 
 
 def _place(state: CurrentState) -> str:
@@ -213,6 +225,9 @@ def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[s
         role = role if d.name in state.ours else "not onnxferry's"
         text = f"{d.state}, {d.instances} x {d.instance_type}, {role}"
         found.append(("deployment", d.name, text))
+    for one in state.scaling.settings:
+        said = limits(one.properties) if one.ours else "not onnxferry's"
+        found.append(("autoscale setting", one.name, f"{said}; of deployment {one.deployment}"))
     found += [(kind, names.asset(v), "registered") for kind, v in sorted(assets.versions)]
     files = unread or (f"{len(assets.file_names)} files" if assets.files else "")
     return [*found, *([("files", names.folder, files)] if files else [])]

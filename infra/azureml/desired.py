@@ -12,6 +12,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.infra.azureml.declared import deployment, endpoint, over
+from onnxferry.infra.azureml.scaling.target import Scaled, scaled
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.scoring.manifest import SPEC_FILE
@@ -25,7 +26,8 @@ class DesiredState:
     """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
     `settings` are the deployment's and `endpoint` the endpoint's, as in their YAML files. `files`
     has, of model and code, the folder on this machine ("source") and each file's sha256 ("files");
-    `spec` has the golden request. `deployed` is the time of the deployment, and no difference."""
+    `spec` has the golden request. `deployed` is the time of the deployment, and no difference.
+    `scaling` is how Azure Monitor scales the deployment, None where it does not."""
 
     version: str
     versions: Mapping[str, str]
@@ -39,6 +41,7 @@ class DesiredState:
     keep_previous: bool = True
     deployed: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    scaling: Scaled | None = None
 
 
 def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> DesiredState:
@@ -62,7 +65,9 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         "request_settings": declared.get("request_settings") or {},
         **{probe: declared.get(probe) for probe in ("liveness_probe", "readiness_probe")},
     }
-    settings = over(settings, deployment(config, record.read(package)))
+    rehearsed = record.read(package)
+    settings = over(settings, deployment(config, rehearsed))
+    fresh = rehearsed if rehearsed and rehearsed.sha256 == package.sha256 else None
     files = {kind: _files(package, kind) for kind in ("model", "code")}
     versions = {kind: version_of(kind, found["files"]) for kind, found in files.items()}
     versions["environment"] = digest([*environment.values()])
@@ -78,6 +83,7 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         keep_previous=config.keep_previous,
         deployed=deployed,
         tags=config.tags,
+        scaling=scaled(config, fresh),
     )
 
 

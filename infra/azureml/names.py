@@ -99,6 +99,10 @@ class Names:
         """The id of a deployment."""
         return f"{self.workspace_id}/onlineEndpoints/{self.endpoint}/deployments/{name}"
 
+    def autoscale(self, deployment: str) -> str:
+        """The name of a deployment's autoscale setting. Workspaces may share a resource group."""
+        return f"onnxferry-{self.endpoint}-{deployment}-{_digest(self.workspace_id.lower())}"
+
     @property
     def workspace_id(self) -> str:
         """The workspace's id."""

@@ -69,7 +69,8 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     serves = dict(state.traffic) == {name: 100}
     steps += scaling.attached(state, desired)
     if mirror.is_wanted(state, desired):
-        return (*steps, smoke(name, golden), *mirror.mirrored(state, desired))
+        steps += [smoke(name, golden), *mirror.mirrored(state, desired)]
+        return tuple(scaling.swept(state, steps, [name]))
     if not serves:
         steps += [smoke(name, golden), *taking_over(state, desired, kept)]
     steps.append(smoke_endpoint(state, name, golden))
@@ -79,7 +80,8 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     last = [one for one in _deletable(state, {name, kept}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
     needed = {*needed_by(state.names, left), *desired.versions.items()}
-    return (*steps, *map(delete_deployment, last), *prune(state, assets.unused(needed)))
+    steps += [*scaling.rested(state, desired, kept), *map(delete_deployment, last)]
+    return tuple(scaling.swept(state, [*steps, *prune(state, assets.unused(needed))], [name]))
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
@@ -91,7 +93,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
-    ends = (smoke_endpoint(state, target, golden), change_tags(state, {ROLLING: ""}))
+    leaves = scaling.relieved(state, state.previous if state.rolling else state.serving)
+    ends = (smoke_endpoint(state, target, golden), *leaves, change_tags(state, {ROLLING: ""}))
     if state.rolling:
         return ends
     found = state.ours[target].state
@@ -100,7 +103,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
     tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
-    return (*waits, smoke(target, golden), promote(state, target, tags), *ends)
+    scaled = scaling.followed(state, target)
+    return (*waits, smoke(target, golden), *scaled, promote(state, target, tags), *ends)
 
 
 def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list[Step]:
@@ -129,10 +133,14 @@ def outdated(state: CurrentState, desired: DesiredState) -> list[str]:
 
 
 def instances(state: CurrentState, desired: DesiredState) -> int:
-    """How many instances the candidate gets: as many as serve now, where something has scaled those
-    since they were asked for, and deploy.toml asks for the same as then."""
+    """How many instances the candidate gets: as many as serve now, within the limits of
+    autoscaling; without that, where something has scaled those since they were asked for, and
+    deploy.toml asks for the same as then."""
     asked = int(desired.settings["instance_count"])
     found = state.ours.get(desired.deployment) or state.ours.get(state.serving)
+    if desired.scaling:
+        running = found.instances if found and found.instances else asked
+        return min(max(running, desired.scaling.table.min), desired.scaling.most)
     same = found is not None and found.tags.get(COUNT) == str(asked)
     return found.instances if found and same and found.instances else asked
 
@@ -142,8 +150,11 @@ def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
     asked, count = desired.settings["instance_count"], instances(state, desired)
     if count == asked or desired.deployment in state.ours:
         return ()
-    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one"
-    return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
+    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one."
+    if state.scaling.of(state.serving) is None or desired.scaling:
+        return (said,)
+    others = "An autoscale setting of Azure Monitor is one deployment's: give it its own."
+    return (f"{said} {others}",)
 
 
 def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:

@@ -24,6 +24,7 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.providers import autoscale, computes
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
@@ -124,6 +125,8 @@ class MachineLearning:
 
     def __post_init__(self) -> None:
         self.azure.arm.add(
+            *autoscale.types(self.azure),
+            *computes.types(),
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
             self._asset(
