@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import console, deletion, listing, plan, quota
+from onnxferry.infra.azureml import console, deletion, kubernetes, listing, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
@@ -70,6 +70,8 @@ class AzureMLCloud:
         desired = self._desired(bundle, now)
         state = self._read()
         plan.check(state, desired.endpoint["auth_mode"])
+        kubernetes.check(state, desired.endpoint)
+        kubernetes.check_cluster(self.clients, self.settings)
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
         count = plan.instances(state, desired)
@@ -78,6 +80,11 @@ class AzureMLCloud:
         summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
         summary = replace(summary, region=state.location, count=count)
         notes = (*plan.notes(state, desired), *scaling.shown(state, desired))
+        notes += kubernetes.notes(state, self.settings)
+        if self.settings.serving.mode == "kubernetes":
+            costs = {"deployment": kubernetes.COST}
+            summary = replace(summary, notes=notes, costs=costs)
+            return self._plan("deploy", steps, summary)
         summary = self._with_quota(replace(summary, notes=notes), state, desired, steps)
         return self._plan("deploy", steps, summary)
 

@@ -216,8 +216,9 @@ def _differs(found: ManagedDeployment, wanted: Facts) -> bool:
     """Whether somebody has changed a setting that we set."""
     if found.instance_type != wanted["instance_type"]:
         return True
-    keys = ("environment_variables", "request_settings")
-    return any(not wanted[key].items() <= found.settings[key].items() for key in keys)
+    keys = ("environment_variables", "request_settings", "scale_settings", "resources")
+    set_ = (key for key in keys if key in wanted)
+    return any(not wanted[key].items() <= found.settings[key].items() for key in set_)
 
 
 def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:

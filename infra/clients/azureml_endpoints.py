@@ -34,7 +34,8 @@ class OnlineEndpoints:
         state, auth_mode = _plain(found.provisioning_state), _plain(found.auth_mode)
         traffic, mirror = _shares(found.traffic), _shares(found.mirror_traffic)
         url, tags = found.scoring_uri or "", dict(found.tags or {})
-        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags)
+        compute = str(getattr(found, "compute", None) or "")
+        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags, compute)
 
     def create_endpoint(self, name: str, facts: Mapping[str, Any], until: Until) -> bool:
         """Create an endpoint without deployments; `facts`: see `sdk_endpoint`. False where that was
@@ -149,9 +150,17 @@ def _deployment(found: Any) -> ManagedDeployment:
     settings = {
         "environment_variables": dict(found.environment_variables or {}),
         "request_settings": dict(vars(found.request_settings)) if found.request_settings else {},
+        "scale_settings": _set(found.scale_settings),
+        "resources": {key: _set(v) for key, v in _set(getattr(found, "resources", None)).items()},
     }
     state, tags = _plain(found.provisioning_state), dict(found.tags or {})
     return ManagedDeployment(found.name, state, assets, kind, count, tags, settings)
+
+
+def _set(settings: Any) -> dict[str, Any]:
+    """What is set of the SDK's object."""
+    facts = vars(settings) if settings is not None else {}
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _own(properties: Mapping[str, str] | None) -> dict[str, str]:

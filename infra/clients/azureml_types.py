@@ -27,7 +27,8 @@ _FAILURES: Mapping[str, Mapping[type[CloudError], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class ManagedEndpoint:
-    """`traffic` and `mirror` are percentages by deployment, without zeros."""
+    """`traffic` and `mirror` are percentages by deployment, without zeros; `compute` is the id of
+    the Kubernetes cluster that it runs on, "" where it runs on Azure's instances."""
 
     name: str
     state: str
@@ -36,12 +37,14 @@ class ManagedEndpoint:
     traffic: Mapping[str, int]
     mirror: Mapping[str, int]
     tags: Mapping[str, str]
+    compute: str = ""
 
 
 @dataclass(frozen=True)
 class ManagedDeployment:
     """A deployment; `assets` are the ids of its model, code and environment, `settings` those of
-    its YAML schema that can be read back: variables, requests' limits, the instance type."""
+    its YAML schema that can be read back: variables, requests' limits, the instance type, and of a
+    pod its resources and how many there are."""
 
     name: str
     state: str
@@ -50,6 +53,15 @@ class ManagedDeployment:
     instances: int
     tags: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AttachedCompute:
+    """A compute of a workspace; `kind` is "kubernetes", "amlcompute" or the like."""
+
+    kind: str
+    state: str
+    properties: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

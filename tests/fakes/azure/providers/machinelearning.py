@@ -58,6 +58,7 @@ _ENDPOINT = {
         "traffic": ANY,
         "mirrorTraffic": ANY,
         "publicNetworkAccess": MAY,
+        "compute": MAY,
     },
 }
 _DEPLOYMENT = {
@@ -72,6 +73,8 @@ _DEPLOYMENT = {
         "model": NEEDED,
         "environmentId": MAY,
         "instanceType": NEEDED,
+        "containerResourceRequirements": {"containerResourceRequests": ANY}
+        | {"containerResourceLimits": ANY},
         "codeConfiguration": {"codeId": NEEDED, "scoringScript": NEEDED},
         "environmentVariables": ANY,
         "requestSettings": {
@@ -164,7 +167,12 @@ class MachineLearning:
                 rf"{workspace}[^/]+/(models|environments|codes)/[^/]+/versions",
                 self._versions,
             ),
-            Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
+            Route(
+                "POST",
+                r"(/api/v1/endpoint/[^/]+)?/score",
+                self._score,
+                r"[^.]+\.inference\.ml\.localhost(:\d+)?",
+            ),
         )
 
     def workspace(self, group: str = "rg", name: str = "work", account: str = "wsstore") -> str:
@@ -244,8 +252,9 @@ class MachineLearning:
     def _fill_endpoint(self, resource: Resource) -> None:
         properties = resource["properties"]
         host = f"{resource['name']}.inference.ml.localhost:{self.azure.port}"
+        below = f"/api/v1/endpoint/{resource['name']}" if properties.get("compute") else ""
         properties |= {
-            "scoringUri": f"https://{host}/score",
+            "scoringUri": f"https://{host}{below}/score",
             "swaggerUri": f"https://{host}/swagger.json",
         }
         properties["traffic"] = properties.get("traffic") or {}
@@ -272,7 +281,8 @@ class MachineLearning:
                     "BadRequest",
                     f"deployment {name} of the traffic is not there, or not ready",
                 )
-        if refusal := _busy(old):
+        facts = body["properties"]
+        if refusal := computes.refused_endpoint(self.azure.store, old, facts) or _busy(old):
             return refusal
         _forget(call, old)
         return None
@@ -304,6 +314,9 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
+        endpoint = self.azure.store.get(call.path.rpartition("/deployments/")[0]) or {}
+        if refusal := computes.refused_deployment(self.azure.store, endpoint, body["properties"]):
+            return refusal
         if refusal := self._refuse_parts(body["properties"]) or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
@@ -340,6 +353,7 @@ class MachineLearning:
 
     def _fill_deployment(self, resource: Resource) -> None:
         _fill_deployment(resource)
+        computes.fill_deployment(self.azure.store, resource)
         if not resource["properties"].get("environmentId"):
             self._make_environment(resource)
 
