@@ -12,6 +12,7 @@ from onnxferry.infra.azureml import (
     capture,
     deletion,
     given_identity,
+    kubernetes,
     listing,
     mirror,
     plan,
@@ -22,6 +23,8 @@ from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
+from onnxferry.infra.azureml.scaling import plan as scaling
+from onnxferry.infra.azureml.scaling.settings import limits
 from onnxferry.infra.azureml.state import Clients, CurrentState, serving_endpoint
 from onnxferry.infra.azureml.traffic import shadow_traffic
 from onnxferry.infra.azureml.watching import Watching
@@ -76,6 +79,8 @@ class AzureMLCloud(Watching):
         desired = self._desired(bundle, now)
         state = self._read()
         plan.check(state, desired.endpoint)
+        kubernetes.check(state, desired.endpoint)
+        kubernetes.check_cluster(self.clients, self.settings)
         given = given_identity.checked(self.clients, self.settings.identity)
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
@@ -89,12 +94,14 @@ class AzureMLCloud(Watching):
             count += state.ours[state.serving].instances
         summary = Summary(_place(state), will, replaces, on, minutes=(8 + waits, 20 + waits))
         summary = replace(summary, region=state.location, count=count)
-        notes = (*given, *plan.notes(state, desired), *mirror.notes(state, desired))
-        notes += tuple(capture.notes(self.names, self.settings))
+        notes = (*given, *plan.notes(state, desired), *scaling.shown(state, desired))
+        notes += (*mirror.notes(state, desired), *capture.notes(self.names, self.settings))
+        notes += (*kubernetes.notes(state, self.settings), *rollout.notes(desired, steps))
         summary = replace(summary, notes=notes)
-        if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
-            summary = self._with_quota(summary, state, desired)
-        summary = replace(summary, notes=(*summary.notes, *rollout.notes(desired, steps)))
+        if self.settings.serving.mode == "kubernetes":
+            summary = replace(summary, costs={"deployment": kubernetes.COST})
+        else:
+            summary = self._with_quota(summary, state, desired, steps)
         return self._plan("deploy", steps, summary)
 
     def plan_rollback(self) -> Plan:
@@ -103,8 +110,9 @@ class AzureMLCloud(Watching):
         steps = plan.rollback(state)
         target = plan.to_go_back_to(state)
         replaces = state.version(state.coming or state.serving)
+        notes = (*plan.left_notes(state), *scaling.fewer(state, target))
         summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
-        summary = replace(summary, notes=plan.left_notes(state))
+        summary = replace(summary, notes=notes)
         return self._plan("roll back", steps, summary)
 
     def plan_delete(self) -> Plan:
@@ -166,12 +174,20 @@ class AzureMLCloud(Watching):
     def _plan(self, purpose: str, steps: Sequence[Step], summary: Summary) -> Plan:
         return Plan("azureml", purpose, self.names.endpoint, tuple(steps), summary)
 
-    def _with_quota(self, summary: Summary, state: CurrentState, desired: DesiredState) -> Summary:
-        """`summary` with what runs at most, and whether the quota suffices for that."""
+    def _with_quota(
+        self, summary: Summary, state: CurrentState, desired: DesiredState, steps: Sequence[Step]
+    ) -> Summary:
+        """`summary` with what runs at most, where `steps` make it, and whether the quota suffices
+        for that, and for what autoscaling may come to."""
+        made = [s.operation for s in steps if s.action is Action.CREATE]
+        created, scaled = "create_deployment" in made, quota.reach(state, desired)
+        if not created and not (scaled and "put_autoscale" in made):
+            return summary
         azure = AzureQuota(self.clients.session, state.location)
-        shortage, notes = quota.asked(azure, quota.need(state, desired))
-        most = quota.peak(state, desired)
-        return replace(summary, peak=most, shortage=shortage, notes=(*summary.notes, *notes))
+        need = quota.need(state, desired) if created else None
+        shortage, notes = quota.asked(azure, need, scaled)
+        peak = quota.peak(state, desired) if created else ""
+        return replace(summary, peak=peak, shortage=shortage, notes=(*summary.notes, *notes))
 
 
 def _place(state: CurrentState) -> str:
@@ -211,6 +227,9 @@ def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[s
         role = role if d.name in state.ours else "not onnxferry's"
         text = f"{d.state}, {d.instances} x {d.instance_type}, {role}"
         found.append(("deployment", d.name, text))
+    for one in state.scaling.settings:
+        said = limits(one.properties) if one.ours else "not onnxferry's"
+        found.append(("autoscale setting", one.name, f"{said}; of deployment {one.deployment}"))
     found += [(kind, names.asset(v), "registered") for kind, v in sorted(assets.versions)]
     files = unread or (f"{len(assets.file_names)} files" if assets.files else "")
     return [*found, *([("files", names.folder, files)] if files else [])]

@@ -7,6 +7,7 @@ from onnxferry.infra.azureml import mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.names import COMING, PREVIOUS, ROLLING
 from onnxferry.infra.azureml.plan import check, prune, rollback
+from onnxferry.infra.azureml.scaling import plan as scaling
 from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.azureml.steps import change_tags, delete_deployment, shift_traffic
 from onnxferry.infra.plan import Action, Step
@@ -15,7 +16,7 @@ from onnxferry.infra.plan import Action, Step
 def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     """The steps that delete the endpoint if it is ours alone, else our deployments in it; then what
     is registered; and last the files, by which a later run finds what may be registered."""
-    steps = _endpoint(state) if state.is_ours else _deployments(state)
+    steps = scaling.swept(state, _endpoint(state) if state.is_ours else _deployments(state))
     steps += _assets(state, steps, assets)
     if not steps:
         return ()
@@ -35,6 +36,7 @@ def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
         back = rollback(state) if state.coming in state.unproved else ()
         unproved = (*state.unproved, *mirror.unproved(state))
         steps = [*back, *mirror.cleared(state), *map(delete_deployment, unproved)]
+    steps = scaling.swept(state, steps)
     return (*steps, *_assets(state, steps, assets))
 
 

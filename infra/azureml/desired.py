@@ -12,6 +12,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.infra.azureml import declared
+from onnxferry.infra.azureml.scaling.target import Scaled, scaled
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.target_tables.rollout import AzureMLRollout
@@ -27,7 +28,8 @@ class DesiredState:
     `settings` are the deployment's and `endpoint` the endpoint's, as in their YAML files. `files`
     has, of model and code, the folder on this machine ("source") and each file's sha256 ("files");
     `spec` has the golden request. `deployed` is the time of the deployment, and no difference, nor
-    is how it takes over; `rehearsed_ms` is the p95 of the package's own rehearsal."""
+    is how it takes over; `rehearsed_ms` is the p95 of the package's own rehearsal. `scaling` is how
+    Azure Monitor scales the deployment, None where it does not."""
 
     version: str
     versions: Mapping[str, str]
@@ -43,6 +45,7 @@ class DesiredState:
     tags: Mapping[str, str] = field(default_factory=dict)
     rollout: AzureMLRollout = field(default_factory=AzureMLRollout)
     rehearsed_ms: float | None = None
+    scaling: Scaled | None = None
 
 
 def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> DesiredState:
@@ -80,6 +83,7 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         tags=config.tags,
         rollout=config.rollout,
         rehearsed_ms=measured.latency_p95_ms if measured else None,
+        scaling=scaled(config, measured),
     )
 
 

@@ -1,6 +1,6 @@
-"""All that onnxferry made in a subscription: endpoints and deployments, which Azure lists by their
-tag in all workspaces; and what is registered and stored, which only its own workspace can list, so
-in this one."""
+"""All that onnxferry made in a subscription: endpoints, deployments and autoscale settings, which
+Azure lists by their tag in all workspaces; and what is registered and stored, which only its own
+workspace can list, so in this one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from onnxferry.infra.clients.azure_groups import Groups, TaggedResource
 from onnxferry.infra.cloud import Listed
 
 _ONLINE = "microsoft.machinelearningservices/workspaces/onlineendpoints"
-_KINDS = {_ONLINE: "endpoint", f"{_ONLINE}/deployments": "deployment"}
+_KINDS = {
+    _ONLINE: "endpoint",
+    f"{_ONLINE}/deployments": "deployment",
+    "microsoft.insights/autoscalesettings": "autoscale setting",
+}
 _FILE = re.compile(
     r"onnxferry/(?:mlflow/)?[^/]+/[^/]+/(?P<kind>model|code)-(?P<version>[0-9a-f]{12})/.+"
 )
@@ -30,7 +34,9 @@ def listed(clients: Clients, names: Names) -> list[Listed]:
 
 
 def _resource(one: TaggedResource) -> Listed:
-    kind, place = _KINDS[one.type.lower()], f"{one.id.split('/')[8]}, {one.location}"
+    parts = one.id.split("/")
+    within = parts[8] if len(parts) > 9 else f"resource group {parts[4]}"
+    kind, place = _KINDS[one.type.lower()], f"{within}, {one.location}"
     found = _listed(kind, one.name, one.tags, one.state, place)
     return replace(found, instance_hours=24.0 * one.capacity)
 

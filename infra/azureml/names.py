@@ -106,6 +106,10 @@ class Names:
         """The endpoint's id."""
         return f"{self.workspace_id}/onlineEndpoints/{self.endpoint}"
 
+    def autoscale(self, deployment: str) -> str:
+        """The name of a deployment's autoscale setting. Workspaces may share a resource group."""
+        return f"onnxferry-{self.endpoint}-{deployment}-{_digest(self.workspace_id.lower())}"
+
     @property
     def workspace_id(self) -> str:
         """The workspace's id."""

@@ -84,7 +84,9 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     last = [one for one in _deletable(state, {name, *stays}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
     needed = {*needed_by(state.names, left), *desired.versions.items()}
-    return (*steps, *map(delete_deployment, last), *prune(state, assets.unused(needed)))
+    steps += [] if beside else scaling.rested(state, desired, kept)
+    steps += map(delete_deployment, last)
+    return tuple(scaling.swept(state, [*steps, *prune(state, assets.unused(needed))], [name]))
 
 
 def _live(state: CurrentState, desired: DesiredState, kept: str) -> Iterator[Step]:
@@ -113,7 +115,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
-    ends = (smoke_endpoint(state, target, golden), change_tags(state, mirror.ENDED))
+    leaves = scaling.relieved(state, _left_by(state))
+    ends = (smoke_endpoint(state, target, golden), *leaves, change_tags(state, mirror.ENDED))
     if state.rolling:
         return (*map(delete_deployment, mirror.left(state)), *ends)
     found = state.ours[target].state
@@ -124,8 +127,13 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
     tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
     if state.coming:  # what has not proved itself is not kept to go back to
         tags |= {PREVIOUS: state.previous if state.previous != target else "", COMING: ""}
-    released = mirror.released(state, target)
-    return (*waits, smoke(target, golden), *released, promote(state, target, tags), *ends)
+    first = (*scaling.followed(state, target), *mirror.released(state, target))
+    return (*waits, smoke(target, golden), *first, promote(state, target, tags), *ends)
+
+
+def _left_by(state: CurrentState) -> str:
+    """The deployment that a roll-back takes the traffic from."""
+    return state.coming or (state.previous if state.rolling else state.serving)
 
 
 def to_go_back_to(state: CurrentState) -> str:
@@ -163,10 +171,14 @@ def outdated(state: CurrentState, desired: DesiredState) -> list[str]:
 
 
 def instances(state: CurrentState, desired: DesiredState) -> int:
-    """How many instances the candidate gets: as many as serve now, where something has scaled those
-    since they were asked for, and deploy.toml asks for the same as then."""
+    """How many instances the candidate gets: as many as serve now, within the limits of
+    autoscaling; without that, where something has scaled those since they were asked for, and
+    deploy.toml asks for the same as then."""
     asked = int(desired.settings["instance_count"])
     found = state.ours.get(desired.deployment) or state.ours.get(state.serving)
+    if desired.scaling:
+        running = found.instances if found and found.instances else asked
+        return min(max(running, desired.scaling.table.min), desired.scaling.most)
     same = found is not None and found.tags.get(COUNT) == str(asked)
     return found.instances if found and same and found.instances else asked
 
@@ -176,8 +188,11 @@ def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
     asked, count = desired.settings["instance_count"], instances(state, desired)
     if count == asked or desired.deployment in state.ours:
         return ()
-    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one"
-    return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
+    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one."
+    if state.scaling.of(state.serving) is None or desired.scaling:
+        return (said,)
+    others = "An autoscale setting of Azure Monitor is one deployment's: give it its own."
+    return (f"{said} {others}",)
 
 
 def left_notes(state: CurrentState) -> tuple[str, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnxferry.infra.azureml.names import COMING, PREVIOUS, ROLLING, SHADOW, VERSION, Names
+from onnxferry.infra.azureml.scaling import state as autoscaling
+from onnxferry.infra.azureml.scaling.state import FoundScaling
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azure_monitor import Monitor
@@ -38,12 +40,14 @@ class Clients:
 
 @dataclass(frozen=True)
 class CurrentState:
-    """The endpoint with its deployments, and whether it and each of them are ours."""
+    """The endpoint with its deployments, and whether it and each of them are ours; `scaling` are
+    the autoscale settings of these deployments, and of such as are gone."""
 
     names: Names
     location: str
     endpoint: ManagedEndpoint | None
     deployments: Sequence[ManagedDeployment] = ()
+    scaling: FoundScaling = field(default_factory=FoundScaling)
 
     @property
     def is_ours(self) -> bool:
@@ -144,7 +148,8 @@ def read_state(clients: Clients, names: Names) -> CurrentState:
     location, endpoints = clients.workspace.location(), clients.endpoints
     endpoint = endpoints.endpoint(names.endpoint)
     deployments = endpoints.deployments(names.endpoint) if endpoint else ()
-    return CurrentState(names, location, endpoint, deployments)
+    scaling = autoscaling.read(clients.monitor, names)
+    return CurrentState(names, location, endpoint, deployments, scaling)
 
 
 def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:

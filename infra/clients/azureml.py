@@ -19,7 +19,7 @@ from onnxferry.infra.clients.azure_blobs import BlobContainer
 from onnxferry.infra.clients.azure_causes import refusal_of
 from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.azure_groups import AGAIN
-from onnxferry.infra.clients.azureml_types import Datastore, failure_of, metadata
+from onnxferry.infra.clients.azureml_types import AttachedCompute, Datastore, failure_of, metadata
 from onnxferry.infra.errors import Refused
 
 Until = Callable[[State], None]  # waits for an operation
@@ -60,6 +60,15 @@ class Workspace:
         with self.translated(""):
             found = self.ml.workspaces.get(self._name)
         return str(found.storage_account or ""), str(found.container_registry or "")
+
+    def compute(self, name: str) -> AttachedCompute | None:
+        """The compute of that name, if there is one."""
+        with self.translated(f"compute {name} of "), suppress(ResourceNotFoundError):
+            found = self.ml.compute.get(name)
+            state = str(getattr(found.provisioning_state, "value", found.provisioning_state) or "")
+            facts = dict(getattr(found, "properties", None) or {})
+            return AttachedCompute(str(found.type).lower(), state, facts)
+        return None
 
     def datastore(self) -> Datastore:
         """Where the default datastore is. Raises Refused when it does not keep blobs."""

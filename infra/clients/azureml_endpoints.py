@@ -38,7 +38,8 @@ class OnlineEndpoints:
         state, auth_mode = _plain(found.provisioning_state), _plain(found.auth_mode)
         traffic, mirror = _shares(found.traffic), _shares(found.mirror_traffic)
         url, tags = found.scoring_uri or "", dict(found.tags or {})
-        access = (_is_public(found), _identities(found))
+        compute = str(getattr(found, "compute", None) or "")
+        access = (_is_public(found), _identities(found), compute)
         return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags, *access)
 
     def create_endpoint(self, name: str, facts: Mapping[str, Any], until: Until) -> bool:
@@ -218,8 +219,10 @@ def _deployment(found: Any) -> ManagedDeployment:
     kind, count = getattr(found, "instance_type", None) or "", int(found.instance_count or 0)
     settings = {
         "environment_variables": dict(found.environment_variables or {}),
-        **{key: _said(getattr(found, key, None)) for key in _TABLES},
+        **{key: _set(getattr(found, key, None)) for key in _TABLES},
         EGRESS: _plain(getattr(found, EGRESS, None)).lower() or "enabled",
+        "scale_settings": _set(found.scale_settings),
+        "resources": {key: _set(v) for key, v in _set(getattr(found, "resources", None)).items()},
     }
     state, tags = _plain(found.provisioning_state), dict(found.tags or {})
     return ManagedDeployment(
@@ -233,8 +236,10 @@ def _collected(found: Any) -> frozenset[str]:
     return frozenset(name for name, one in collections.items() if one.enabled == "true")
 
 
-def _said(table: Any) -> dict[str, Any]:
-    return dict(vars(table)) if table else {}
+def _set(settings: Any) -> dict[str, Any]:
+    """What is set of the SDK's object."""
+    facts = vars(settings) if settings is not None else {}
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _own(properties: Mapping[str, str] | None) -> dict[str, str]:

@@ -29,7 +29,8 @@ _FAILURES: Mapping[str, Mapping[type[CloudError], tuple[str, ...]]] = {
 class ManagedEndpoint:
     """`traffic` and `mirror` are percentages by deployment, without zeros. `public` is whether it
     takes requests from the internet, `identities` the ids, in small letters, of the user-assigned
-    identities that it has; none where it has one of its own."""
+    identities that it has; none where it has one of its own. `compute` is the id of the Kubernetes
+    cluster that it runs on, "" where it runs on Azure's instances."""
 
     name: str
     state: str
@@ -40,13 +41,15 @@ class ManagedEndpoint:
     tags: Mapping[str, str]
     public: bool = True
     identities: frozenset[str] = frozenset()
+    compute: str = ""
 
 
 @dataclass(frozen=True)
 class ManagedDeployment:
     """A deployment; `assets` are the ids of its model, code and environment, `settings` those of
-    its YAML schema that can be read back: variables, limits of requests, probes, egress.
-    `collected` are the collections of its data collector."""
+    its YAML schema that can be read back: variables, limits of requests, probes, egress, and of a
+    pod its resources and how many there are. `collected` are the collections of its data
+    collector."""
 
     name: str
     state: str
@@ -56,6 +59,15 @@ class ManagedDeployment:
     tags: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
     collected: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class AttachedCompute:
+    """A compute of a workspace; `kind` is "kubernetes", "amlcompute" or the like."""
+
+    kind: str
+    state: str
+    properties: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,13 @@ NOT_COUNTED = "Not counted: what runs beside it while a version is changed, stor
 
 
 def estimate(asked: Asked[AzureML]) -> CostEstimate:
-    """For the instances that will run, which somebody may have scaled, all month."""
+    """For the instances that will run, which somebody may have scaled, all month; where they are
+    autoscaled, for the least and the most of them, beside the least of what served before."""
+    scaling, kind = asked.settings.scaling, asked.settings.serving.instance_type
     kept, count = asked.settings.keep_previous, Decimal(asked.count)
-    fleets = {asked.settings.serving.instance_type: (count, count * 2 if kept else count)}
-    load = f"{count} x {asked.settings.serving.instance_type}"
+    least, most = (Decimal(scaling.min), Decimal(scaling.max)) if scaling else (count, count)
+    fleets = {kind: (least, most + least if kept else most)}
+    load = next(_loads({kind: (least, most)}))
     return hourly(asked, fleets, *([_KEPT] if kept else []), NOT_COUNTED, load=load)
 
 

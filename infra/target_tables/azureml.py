@@ -37,17 +37,22 @@ class Kubernetes(Table):
     mode: Literal["kubernetes"]
     """A Kubernetes online endpoint."""
     compute: ClusterName
-    """Name that the cluster is attached by."""
-    namespace: str | None = Field(None, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-    """Namespace of the endpoint in the cluster; default: that of the attached compute."""
+    """Name that the cluster is attached by, which settles the namespace, too."""
     instance_type: str = Field("defaultinstancetype", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     """Instance type (InstanceType) of the cluster."""
     instance_count: int = Field(1, ge=1, le=50)
     """Number of pods."""
     cpu: float | None = Field(None, gt=0, le=256)
-    """Cores that each pod is given; default: by the instance type."""
+    """Cores that each pod is given, less than the instance type's limit; with memory_mb. Default:
+    by the instance type."""
     memory_mb: int | None = Field(None, ge=128)
-    """Memory that each pod is given, in MB; default: by the instance type."""
+    """Memory that each pod is given, in MB, less than the instance type's limit; with cpu."""
+
+    @pydantic.model_validator(mode="after")
+    def _fit(self) -> Kubernetes:
+        if (self.cpu is None) != (self.memory_mb is None):
+            raise variables.problem("a pod is given both cpu and memory_mb, or neither")
+        return self
 
 
 def _mode(given: Any) -> Any:
@@ -189,3 +194,17 @@ class AzureML(AzureTable):
             yield f"{without} network of Azure's: its cluster has its own; leave network out"
         if self.auth_mode == "aad_token":
             yield f'{without} auth_mode = "aad_token"; it has key and aml_token'
+        if self.rollout.traffic != "all_at_once" and self.rollout.checks:
+            yield f"{without} metrics in Azure Monitor to check: set rollout.checks = false"
+        yield from self._problems_pods(without)
+
+    def _problems_pods(self, without: str) -> Any:
+        """Of autoscaling by the router in the cluster."""
+        table = self.scaling
+        if table and (table.target or table.schedule):
+            yield (
+                f"{without} scaling by requests or at given times: its router keeps so many percent"
+                " of the pods busy; leave scaling.target and scaling.schedule out"
+            )
+        if table and "scale_in_seconds" in table.model_fields_set:
+            yield f"{without} scaling.scale_in_seconds: pods go by the router's own rule"

@@ -78,7 +78,8 @@ class AzureMLScaling(Scaling):
     cpu_percent is not set either."""
     cpu_percent: int | None = Field(None, ge=10, le=90)
     """Used part of the CPUs that the instances shall have, in percent; 70 where nothing says what
-    the target is. With a target, too, instances are added where either asks for it."""
+    the target is. With a target, too, instances are added where either asks for it. On Kubernetes:
+    part of the pods that are busy."""
     scale_out_seconds: int = Field(300, ge=60, le=3600)
     """Cool-down after an instance was added. On Kubernetes: how often the pods are counted anew."""
     scale_in_seconds: int = Field(300, ge=60, le=3600)

@@ -11,6 +11,7 @@ from onnxferry.infra.azureml.cloud import AzureMLCloud
 from onnxferry.infra.azureml.desired import DesiredState, digest, version_of
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
+from onnxferry.infra.azureml.scaling.target import scaled
 from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azure import azure_session
@@ -108,6 +109,7 @@ class MlflowAzureML(AzureMLCloud):
             deployed=deployed,
             tags=config.tags,
             rollout=config.rollout,
+            scaling=scaled(config),
         )
 
 

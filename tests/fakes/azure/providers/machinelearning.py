@@ -25,7 +25,7 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
-from tests.fakes.azure.providers import data_collector
+from tests.fakes.azure.providers import autoscale, computes, data_collector
 from tests.fakes.azure.providers.assets import SAS, WORKSPACES, Assets, forget, stamped
 from tests.fakes.azure.providers.data_collector import DataCollector
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
@@ -63,6 +63,7 @@ _ENDPOINT = {
         "traffic": ANY,
         "mirrorTraffic": ANY,
         "publicNetworkAccess": MAY,
+        "compute": MAY,
     },
 }
 _DEPLOYMENT = {
@@ -77,6 +78,8 @@ _DEPLOYMENT = {
         "model": NEEDED,
         "environmentId": MAY,
         "instanceType": NEEDED,
+        "containerResourceRequirements": {"containerResourceRequests": ANY}
+        | {"containerResourceLimits": ANY},
         "codeConfiguration": {"codeId": NEEDED, "scoringScript": NEEDED},
         "environmentVariables": ANY,
         "requestSettings": {
@@ -140,6 +143,8 @@ class MachineLearning:
         self.collector = DataCollector(self.azure)
         self.monitor = MonitorMetrics(self.azure)
         self.azure.arm.add(
+            *autoscale.types(self.azure),
+            *computes.types(),
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
             *self._assets.types,
@@ -170,7 +175,12 @@ class MachineLearning:
             Route("POST", rf"{own}/regenerateKeys", self._regenerate),
             Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
             *self._assets.routes,
-            Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
+            Route(
+                "POST",
+                r"(/api/v1/endpoint/[^/]+)?/score",
+                self._score,
+                r"[^.]+\.inference\.ml\.localhost(:\d+)?",
+            ),
         )
 
     @property
@@ -254,8 +264,9 @@ class MachineLearning:
     def _fill_endpoint(self, resource: Resource) -> None:
         properties = resource["properties"]
         host = f"{resource['name']}.inference.ml.localhost:{self.azure.port}"
+        below = f"/api/v1/endpoint/{resource['name']}" if properties.get("compute") else ""
         properties |= {
-            "scoringUri": f"https://{host}/score",
+            "scoringUri": f"https://{host}{below}/score",
             "swaggerUri": f"https://{host}/swagger.json",
         }
         properties["traffic"] = properties.get("traffic") or {}
@@ -284,6 +295,7 @@ class MachineLearning:
                 )
         wrong = refused_endpoint(self.azure.store, old, body)
         wrong = wrong or data_collector.refused_mirror(self.azure.store, call, body)
+        wrong = wrong or computes.refused_endpoint(self.azure.store, old, body["properties"])
         if refusal := wrong or _busy(old):
             return refusal
         forget(call, old)
@@ -317,8 +329,11 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
+        endpoint = self.azure.store.get(call.path.rpartition("/deployments/")[0]) or {}
         facts = body["properties"]
-        wrong = self._refuse_parts(facts) or data_collector.refused(self.azure.store, facts)
+        wrong = computes.refused_deployment(self.azure.store, endpoint, facts)
+        wrong = wrong or self._refuse_parts(facts)
+        wrong = wrong or data_collector.refused(self.azure.store, facts)
         if refusal := wrong or refused_deployment(old, body) or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
@@ -355,6 +370,7 @@ class MachineLearning:
 
     def _fill_deployment(self, resource: Resource) -> None:
         _fill_deployment(resource)
+        computes.fill_deployment(self.azure.store, resource)
         if not resource["properties"].get("environmentId"):
             self._make_environment(resource)
 
