@@ -158,14 +158,20 @@ def _cut(file: IO[AnyStr], limit: int) -> Iterator[AnyStr | ScoringError]:
 
 
 def _pieces(rows: Iterable[Any], size: Callable[[Any], int]) -> Iterator[list[Any]]:
+    """What raises does so once all before it has been given."""
     held: list[Any] = []
     held_bytes = 0
-    for row in rows:
-        held.append(row)
-        held_bytes += 0 if isinstance(row, ScoringError) else size(row)
-        if len(held) >= ROWS or held_bytes >= ROWS_BYTES:
+    try:
+        for row in rows:
+            held.append(row)
+            held_bytes += 0 if isinstance(row, ScoringError) else size(row)
+            if len(held) >= ROWS or held_bytes >= ROWS_BYTES:
+                yield held
+                held, held_bytes = [], 0
+    except Exception:
+        if held:
             yield held
-            held, held_bytes = [], 0
+        raise
     if held:
         yield held
 

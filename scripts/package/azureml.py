@@ -1,5 +1,6 @@
 """AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with
-online-deployment and deployment.yml. The files for batch jobs (azureml_batch.py) lie beside them.
+online-deployment and deployment.yml. The files for batch jobs (azureml_batch.py) lie beside them,
+and `onnxferry score` as a component of pipelines (azureml_score.py).
 
 By default AzureML builds an image of env.yml. On the prebuilt image, Microsoft's inference server
 as it is, there is no env.yml, and the libraries lie beside the code.
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxferry.scripts.package import azureml_batch, conda, slim, wheels
+from onnxferry.scripts.package import azureml_batch, azureml_score, conda, slim, wheels
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import Entry, PackageLayout
@@ -43,7 +44,8 @@ def _declarations(model: CheckedModel, environment: dict[str, str]) -> list[Entr
     endpoint = {"$schema": schema, "name": name, "auth_mode": "key"}
     content = {"endpoint.yml": endpoint, "deployment.yml": deployment(name, environment)}
     content |= azureml_batch.declarations(model, IMAGE)
-    return [Entry(file, conda.to_yaml(said)) for file, said in content.items()]
+    files = [Entry(file, conda.to_yaml(said)) for file, said in content.items()]
+    return [*files, *azureml_score.entries(IMAGE, model.python)]
 
 
 def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:

@@ -74,6 +74,8 @@ class Job:
             found, batch = _result(done), waiting[done]
             failed += max(0, len(batch) - len(found))
             if 0 <= most < failed:
+                for other in waiting:
+                    other.cancel()
                 raise JobError(f"{failed} file(s) failed, and error_threshold is {most}")
             lines += found
         return lines
