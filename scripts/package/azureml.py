@@ -1,5 +1,6 @@
 """AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with
-online-deployment and deployment.yml.
+online-deployment and deployment.yml. The files for batch jobs (azureml_batch.py) lie beside them,
+and `onnxferry score` as a component of pipelines (azureml_score.py).
 
 By default AzureML builds an image of env.yml. On the prebuilt image, Microsoft's inference server
 as it is, there is no env.yml, and the libraries lie beside the code.
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxferry.scripts.package import conda, slim, wheels
+from onnxferry.scripts.package import azureml_batch, azureml_score, conda, slim, wheels
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import Entry, PackageLayout
@@ -17,21 +18,21 @@ from onnxferry.scripts.package.model import CheckedModel
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/managedOnline"
 _IMAGES = "mcr.microsoft.com/azureml"
+IMAGE = f"{_IMAGES}/openmpi4.1.0-ubuntu22.04:latest"
 _THREADS = 8  # requests at a time: those that wait for a core share the runs of the model
 
 SERVER = "azureml-inference-server-http"
 
 
 def added(model: CheckedModel) -> list[Entry]:
-    """The three YAML files."""
-    image = f"{_IMAGES}/openmpi4.1.0-ubuntu22.04:latest"
-    declared = {"conda_file": "./env.yml", "image": image}
+    """The YAML files."""
+    declared = {"conda_file": "./env.yml", "image": IMAGE}
     env = conda.to_yaml(environment(model.libraries, model.python))
     return [Entry("env.yml", env), *_declarations(model, declared)]
 
 
 def added_to_prebuilt(model: CheckedModel, **source: Any) -> list[Entry]:
-    """Two YAML files and the libraries, from `source` as slim.brought has it."""
+    """The YAML files without env.yml, and the libraries, from `source` as slim.brought has it."""
     image = f"{_IMAGES}/minimal-py{model.python.replace('.', '')}-inference:latest"
     declared = _declarations(model, {"image": image})
     return [*declared, *slim.brought(model, "code/", **source)]
@@ -42,7 +43,9 @@ def _declarations(model: CheckedModel, environment: dict[str, str]) -> list[Entr
     schema = f"{_SCHEMAS}Endpoint.schema.json"
     endpoint = {"$schema": schema, "name": name, "auth_mode": "key"}
     content = {"endpoint.yml": endpoint, "deployment.yml": deployment(name, environment)}
-    return [Entry(file, conda.to_yaml(said)) for file, said in content.items()]
+    content |= azureml_batch.declarations(model, IMAGE)
+    files = [Entry(file, conda.to_yaml(said)) for file, said in content.items()]
+    return [*files, *azureml_score.entries(IMAGE, model.python)]
 
 
 def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
