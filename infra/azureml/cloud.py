@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from onnxferry.infra.azureml import console, deletion, listing, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
+from onnxferry.infra.azureml.batch import deletion as batch_deletion
+from onnxferry.infra.azureml.batch.state import read_batch
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
@@ -91,9 +93,12 @@ class AzureMLCloud:
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
+        batch = read_batch(self.clients, self.names, online=state)
+        first = batch_deletion.first(batch)
+        state = batch_deletion.without(state, first)
         steps = deletion.delete(state, read_assets(self.clients, self.names))
         summary = Summary(_place(state), minutes=(2, 10), notes=deletion.stays(state))
-        return self._plan("delete", steps, summary)
+        return self._plan("delete", [*first, *batch_deletion.last(batch), *steps], summary)
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""

@@ -78,7 +78,7 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
         steps.append(change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept}))
     last = [one for one in _deletable(state, {name, kept}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
-    needed = {*needed_by(state.names, left), *desired.versions.items()}
+    needed = {*needed_by(state.names, (*left, *state.batch)), *desired.versions.items()}
     return (*steps, *map(delete_deployment, last), *prune(state, assets.unused(needed)))
 
 

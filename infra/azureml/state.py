@@ -10,6 +10,7 @@ from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azure_monitor import Monitor
 from onnxferry.infra.clients.azureml import Workspace
+from onnxferry.infra.clients.azureml_batch import BatchEndpoints
 from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
 from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint
 from onnxferry.infra.errors import NotFound
@@ -27,23 +28,27 @@ class Clients:
     endpoints: OnlineEndpoints
     resources: ArmResources
     monitor: Monitor
+    batch: BatchEndpoints
 
     @classmethod
     def of(cls, session: AzureSession, names: Names) -> Clients:
         """The clients for the workspace of `names`. Sends nothing."""
         space = Workspace(session, names.group, names.workspace)
         arm, monitor = ArmResources(session, API_VERSION), Monitor(session)
-        return cls(session, space, OnlineEndpoints(space), arm, monitor)
+        batch = BatchEndpoints(space)
+        return cls(session, space, OnlineEndpoints(space), arm, monitor, batch)
 
 
 @dataclass(frozen=True)
 class CurrentState:
-    """The endpoint with its deployments, and whether it and each of them are ours."""
+    """The endpoint with its deployments, and whether it and each of them are ours. `batch` are the
+    deployments of the batch endpoint of the same name, which need models and code, too."""
 
     names: Names
     location: str
     endpoint: ManagedEndpoint | None
     deployments: Sequence[ManagedDeployment] = ()
+    batch: Sequence[ManagedDeployment] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -119,7 +124,13 @@ def read_state(clients: Clients, names: Names) -> CurrentState:
     location, endpoints = clients.workspace.location(), clients.endpoints
     endpoint = endpoints.endpoint(names.endpoint)
     deployments = endpoints.deployments(names.endpoint) if endpoint else ()
-    return CurrentState(names, location, endpoint, deployments)
+    return CurrentState(names, location, endpoint, deployments, batch_deployments(clients, names))
+
+
+def batch_deployments(clients: Clients, names: Names) -> Sequence[ManagedDeployment]:
+    """Those of the batch endpoint of this name; none where there is none."""
+    found = clients.batch.endpoint(names.endpoint)
+    return clients.batch.deployments(names.endpoint) if found else ()
 
 
 def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:

@@ -62,11 +62,25 @@ class Workspace:
         """The default datastore's blobs, opened by its SAS or key, else as who is signed in."""
         return self.opened()[1]
 
-    def opened(self) -> tuple[Datastore, BlobContainer]:
-        """Where the default datastore is, and its blobs as `blobs` gives them."""
-        place, given = self._default(include_secrets=True)
+    def opened(self, name: str = "") -> tuple[Datastore, BlobContainer]:
+        """Where the default datastore is, or that of `name`, and its blobs as `blobs` gives them.
+        Raises Refused for one without blobs, and NotFound."""
+        if name:
+            with self.translated(f"datastore {name} of "):
+                given = self.ml.datastores.get(name, include_secrets=True)
+            if not isinstance(given, entities.AzureBlobDatastore):
+                raise Refused(f"datastore {name} of {self.where}: it keeps no blobs ({given.type})")
+            place, given = self._place(given), given.credentials
+        else:
+            place, given = self._default(include_secrets=True)
         secret = getattr(given, "sas_token", None) or getattr(given, "account_key", None)
         return place, BlobContainer(self.session, place.url, place.container, secret)
+
+    def datastores(self) -> list[Datastore]:
+        """All that keep blobs."""
+        with self.translated("datastores of "):
+            found = list(self.ml.datastores.list())
+        return [self._place(one) for one in found if isinstance(one, entities.AzureBlobDatastore)]
 
     def versions(self, kind: str, name: str) -> dict[str, tuple[Tags, str]]:
         """The versions of a "model" or an "environment" that are not archived: their tags, and a
@@ -135,9 +149,12 @@ class Workspace:
                 f"default datastore {store.name} of {self.where}: its type is {store.type}, but"
                 " models need blobs; make a blob datastore the default one"
             )
+        return self._place(store), store.credentials
+
+    def _place(self, store: Any) -> Datastore:
         suffix = store.endpoint or self.session.where.storage_suffix
         url = f"{store.protocol or 'https'}://{store.account_name}.blob.{suffix}"
-        return Datastore(str(store.name), url, str(store.container_name)), store.credentials
+        return Datastore(str(store.name), url, str(store.container_name))
 
 
 def sdk_endpoint(name: str, facts: Mapping[str, Any]) -> Any:

@@ -24,6 +24,7 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.providers.batch import BatchEndpoints
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
@@ -149,6 +150,7 @@ class MachineLearning:
                 on_delete=self._check_unused,
             ),
         )
+        self.batch = BatchEndpoints(self)
         group = "/subscriptions/[^/]+/resourceGroups/[^/]+"
         workspace = rf"{group}/providers/Microsoft.MachineLearningServices/workspaces/"
         own = rf"(?P<endpoint>{workspace}[^/]+/onlineEndpoints/[^/]+)"
@@ -169,19 +171,30 @@ class MachineLearning:
         store, id_ = self.azure.store, f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
         store.put(id_, {"location": "westeurope"})
         id_ = f"{id_}/providers/{WORKSPACES}/{name}"
-        store.put(id_, {"location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
+        facts = {"provisioningState": "Succeeded", "discoveryUrl": f"{self.azure.url}/discovery"}
+        store.put(id_, {"location": "westeurope", "properties": facts})
         self.azure.blobs.create(account, "azureml-blobstore")
-        facts = {
+        store.put(
+            f"{id_}/datastores/workspaceblobstore",
+            {"properties": {**self._datastore(account), "isDefault": True}, **_stamped()},
+        )
+        return id_
+
+    def datastore(self, workspace: str, name: str, account: str, container: str) -> None:
+        """Put another datastore there, with its container."""
+        self.azure.blobs.create(account, container)
+        facts = self._datastore(account, container)
+        self.azure.store.put(f"{workspace}/datastores/{name}", {"properties": facts, **_stamped()})
+
+    def _datastore(self, account: str, container: str = "azureml-blobstore") -> dict[str, Any]:
+        return {
             "datastoreType": "AzureBlob",
             "accountName": account,
-            "containerName": "azureml-blobstore",
+            "containerName": container,
             "endpoint": self.azure.storage_suffix,
             "protocol": "https",
-            "isDefault": True,
             "credentials": {"credentialsType": "AccountKey"},
         }
-        store.put(f"{id_}/datastores/workspaceblobstore", {"properties": facts, **_stamped()})
-        return id_
 
     def _asset(self, kind: str, own: Mapping[str, Any]) -> ResourceType:
         shape = {"properties": {NEEDED: True, **_ASSET, **own}}
