@@ -11,6 +11,7 @@ from typing import ClassVar
 from onnxferry.infra.azureml import console, deletion, listing, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.batch import deletion as batch_deletion
+from onnxferry.infra.azureml.batch import jobs as batch_jobs
 from onnxferry.infra.azureml.batch.state import read_batch
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
@@ -139,7 +140,9 @@ class AzureMLCloud:
             assets = read_assets(self.clients, self.names)
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
             assets, unread = Assets(), f"not readable: {e}"
-        return _status(state, assets, unread)
+        found = _status(state, assets, unread)
+        batch = batch_jobs.shown(self.clients, state)
+        return replace(found, resources=(*found.resources, *batch))
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""

@@ -129,8 +129,8 @@ def read_state(clients: Clients, names: Names) -> CurrentState:
 
 def batch_deployments(clients: Clients, names: Names) -> Sequence[ManagedDeployment]:
     """Those of the batch endpoint of this name; none where there is none."""
-    found = clients.batch.endpoint(names.endpoint)
-    return clients.batch.deployments(names.endpoint) if found else ()
+    found = clients.batch.endpoint(names.batch)
+    return clients.batch.deployments(names.batch) if found else ()
 
 
 def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:

@@ -48,9 +48,7 @@ class AzureMLJobs(AzureMLCloud):
 
     def plan_batch(self, bundle: Bundle, asked: BatchRequest, sample: Sample) -> Plan:
         """See BatchJobs."""
-        desired = batch_desired(
-            bundle, self.settings, self.wall().isoformat(timespec="seconds")
-        )
+        desired = batch_desired(bundle, self.settings, self.wall().isoformat(timespec="seconds"))
         state = self._state()
         batch = self._batch(self._sized(asked, state))
         assets = read_assets(self.clients, self.names, desired.registered.versions.items())
@@ -93,7 +91,7 @@ class AzureMLJobs(AzureMLCloud):
     def finish(self, asked: BatchRequest) -> None:
         """See BatchJobs: the copies of files that jobs which have ended have read."""
         at, names = self._places(asked), self.names
-        kept = places.kept(at) if self.clients.batch.endpoint(names.endpoint) else {}
+        kept = places.kept(at) if self.clients.batch.endpoint(names.batch) else {}
         ended = {job.name for job in jobs.found(self.clients, names) if not job.running}
         for name in (blob for job in ended & set(kept) for blob in kept[job]):
             if not name.endswith(f"/{ROWS}"):

@@ -17,7 +17,7 @@ def first(state: BatchState) -> list[Step]:
     deployments in it."""
     if state.endpoint is None:
         return []
-    name, others = state.names.endpoint, {d.name for d in state.online.batch} - set(state.ours)
+    name, others = state.names.batch, {d.name for d in state.online.batch} - set(state.ours)
     stops = [jobs.stopped(job.name) for job in state.busy]
     if state.is_ours and not others:
         facts = {"deployments": sorted(state.ours)}
@@ -31,7 +31,6 @@ def last(state: BatchState) -> list[Step]:
     """Our cluster, which other endpoints' jobs may need: then it stays."""
     ours = state.cluster is not None and is_our_cluster(state.cluster)
     return [delete_cluster(optional=True)] if ours and state.is_ours else []
-
 
 
 def without(state: CurrentState, steps: list[Step]) -> CurrentState:

@@ -31,13 +31,15 @@ _SETTINGS = (
 @dataclass(frozen=True)
 class BatchDesired:
     """`registered` has model, code and environment; `settings` are those of the deployment's YAML,
-    `script` what it runs, `compute` the cluster's name, `deployment` its own."""
+    `script` what it runs, `compute` the cluster's name, `deployment` its own. A cluster that is
+    `given` is the user's."""
 
     registered: DesiredState
     script: str
     settings: Mapping[str, Any]
     compute: str
     deployment: str
+    given: bool = False
 
     @property
     def version(self) -> str:
@@ -64,7 +66,9 @@ def batch_desired(bundle: Bundle, config: AzureML, deployed: str = "") -> BatchD
     compute = config.batch.compute or CLUSTER
     own = digest([settings, script, compute, versions])[:6]
     registered = replace(online, versions=versions, environment=environment)
-    return BatchDesired(registered, script, settings, compute, f"v{bundle.version}-{own}")
+    named = f"v{bundle.version}-{own}"
+    given = config.batch.compute is not None
+    return BatchDesired(registered, script, settings, compute, named, given)
 
 
 def _read(bundle: Bundle, name: str) -> dict[str, Any]:

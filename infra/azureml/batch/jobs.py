@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.azureml.names import Names
-from onnxferry.infra.azureml.state import Clients
+from onnxferry.infra.azureml.state import Clients, CurrentState
+from onnxferry.infra.errors import NotAllowed, Unavailable
 from onnxferry.infra.plan import Action, Step
 
 KIND = "batch job"
+_THEIRS = "not onnxferry's"
 ENDED = frozenset({"Completed", "Failed", "Canceled"})
 
 
@@ -39,7 +41,7 @@ def found(clients: Clients, names: Names) -> list[BatchJob]:
     )
     return [
         BatchJob(name, state, match[1], match[2], int(match[3]))
-        for name, state in clients.batch.jobs(names.endpoint).items()
+        for name, state in clients.batch.jobs(names.batch).items()
         if (match := pattern.fullmatch(name))
     ]
 
@@ -59,6 +61,24 @@ def next_name(names: Names, version: str, place: str, there: Iterable[BatchJob])
 def stopped(name: str) -> Step:
     """A step that stops a job. AzureML keeps its record."""
     return Step(Action.DELETE, KIND, name, "stop_job")
+
+
+def shown(clients: Clients, state: CurrentState) -> list[tuple[str, str, str]]:
+    """The deployments for jobs, and the jobs at work on them, as `status` shows what is there."""
+    if not state.batch:
+        return []
+    owns = state.names.owns_deployment
+    deployments = [
+        ("batch deployment", one.name, one.state if owns(one.name, one.tags) else _THEIRS)
+        for one in state.batch
+    ]
+    try:
+        running = [
+            (KIND, job.name, job.state) for job in found(clients, state.names) if job.running
+        ]
+    except (NotAllowed, Unavailable) as e:
+        running = [(KIND, "", f"not readable: {e}")]
+    return [*deployments, *running]
 
 
 def why(found: Mapping[str, Any], name: str) -> str:

@@ -48,7 +48,8 @@ class BatchOperations:
             if found is None or not is_our_cluster(found):
                 return
             if users := self.clients.batch.users(CLUSTER):
-                return self.progress(f"kept: {users[0]} needs it")
+                self.progress(f"kept: {users[0]} needs it")
+                return
             self.clients.batch.delete_cluster(CLUSTER, self._waits(step))
 
     def create_batch_endpoint(self, step: Step) -> None:
@@ -59,14 +60,14 @@ class BatchOperations:
         found = batch.endpoint(step.name)
         if found is None or not self.names.is_ours(found.tags):
             raise NameTaken(
-                f"batch {self.names.where}: the name is taken, and names of batch endpoints are"
-                " unique in a region; choose another: --name, or name in [model] of deploy.toml"
+                f"{self._where}: the name is taken, and names of endpoints are unique in a region;"
+                " choose another: --name, or name in [model] of deploy.toml"
             )
 
     def delete_batch_endpoint(self, step: Step) -> None:
         """Delete the batch endpoint with its deployments. Raises Refused where it is not ours, or
         has a deployment that was not planned to go."""
-        batch, where = self.clients.batch, f"batch {self.names.where}"
+        batch, where = self.clients.batch, self._where
         found = batch.endpoint(step.name)
         if found is None:
             return
@@ -81,11 +82,11 @@ class BatchOperations:
     def create_batch_deployment(self, step: Step) -> None:
         """Create a deployment."""
         create = self.clients.batch.create_deployment
-        create(self.names.endpoint, step.name, step.parameters, self._waits(step))
+        create(self.names.batch, step.name, step.parameters, self._waits(step))
 
     def delete_batch_deployment(self, step: Step) -> None:
         """Delete a deployment that is ours, and that no job runs on."""
-        batch, name = self.clients.batch, self.names.endpoint
+        batch, name = self.clients.batch, self.names.batch
         with optional(step):
             there = {d.name: d for d in batch.deployments(name)} if batch.endpoint(name) else {}
             found = there.get(step.name)
@@ -93,12 +94,13 @@ class BatchOperations:
                 return
             running = (job for job in jobs.found(self.clients, self.names) if job.running)
             if busy := [job.name for job in running if step.name.startswith(f"v{job.version}-")]:
-                return self.progress(f"kept: {busy[0]} runs on it")
+                self.progress(f"kept: {busy[0]} runs on it")
+                return
             batch.delete_deployment(name, step.name, self._waits(step))
 
     def wait_for_batch(self, step: Step) -> None:
         """Wait until an endpoint or a deployment is made, as an earlier run began it."""
-        batch, name = self.clients.batch, self.names.endpoint
+        batch, name = self.clients.batch, self.names.batch
         if step.resource == "batch endpoint":
             self._waits(step)(partial(batch.endpoint_state, name))
         else:
@@ -118,9 +120,7 @@ class BatchOperations:
                 self.progress(f"{i:,} of {len(facts['names']):,}")
                 file, where = Path(folder) / "copy", f"{facts['to_folder']}{name}"
                 source.download(f"{facts['folder']}{name}", file, lambda done, size: None)
-                out.upload(
-                    where, file, self._blob_marks, lambda done, size: None, overwrite=True
-                )
+                out.upload(where, file, self._blob_marks, lambda done, size: None, overwrite=True)
 
     def start_job(self, step: Step) -> None:
         """Start a job. Its name tells all that it does, so one of that name is it."""
@@ -128,7 +128,7 @@ class BatchOperations:
             return
         batch, facts = self.clients.batch, dict(step.parameters)
         facts["compute"] = f"{self.names.workspace_id}/computes/{facts['compute']}"
-        begun = batch.start(self.names.endpoint, facts.pop("deployment"), facts)
+        begun = batch.start(self.names.batch, facts.pop("deployment"), facts)
         if begun != step.name:
             batch.cancel(begun, self._waits(step))
             raise Refused(
@@ -153,6 +153,10 @@ class BatchOperations:
         found = jobs.described(self.clients, self.names, name) or {}
         status = str(found.get("status") or "")
         return status if status and status not in jobs.ENDED else None
+
+    @property
+    def _where(self) -> str:
+        return f"batch endpoint {self.names.batch} of workspace {self.names.workspace}"
 
     @property
     def _blob_marks(self) -> dict[str, str]:

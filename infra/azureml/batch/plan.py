@@ -54,7 +54,9 @@ def planned(state: BatchState, desired: BatchDesired, assets: Assets, batch: Bat
         return Plan(TARGET, "score with", names.endpoint, (step,), place)
     check_answers(state, batch, version)
     if not batch.work.missing:
-        said = f"All {len(batch.dataset.files):,} file(s) are answered in {batch.places.output.url}."
+        said = (
+            f"All {len(batch.dataset.files):,} file(s) are answered in {batch.places.output.url}."
+        )
         return Plan(TARGET, "score with", names.endpoint, (), replace(place, notes=(said,)))
     check_assets(names, desired.registered, assets)
     steps = (
@@ -123,9 +125,7 @@ def _outdated(state: BatchState, desired: BatchDesired, assets: Assets) -> Itera
         )
     left = [one for one in state.online.batch if one.name not in gone]
     needed = needed_by(state.names, (*state.online.deployments, *left))
-    yield from prune(
-        state.online, assets.unused({*needed, *desired.registered.versions.items()})
-    )
+    yield from prune(state.online, assets.unused({*needed, *desired.registered.versions.items()}))
 
 
 def _job(state: BatchState, desired: BatchDesired, batch: Batch) -> Iterator[Step]:
@@ -142,7 +142,8 @@ def _job(state: BatchState, desired: BatchDesired, batch: Batch) -> Iterator[Ste
     kept = f"{RECORDS}{name}/"
     source = {"kind": "uri_folder", "input": places.input.url}
     missing = batch.work.missing
-    if len(missing) == 1:
+    # of a single file, rows tell the last part of its path alone
+    if len(missing) == 1 and "/" not in missing[0].name:
         source = {"kind": "uri_file", "input": f"{places.input.url}{missing[0].name}"}
     elif len(missing) < len(batch.work.files):
         source["input"] = f"{places.output.url}{kept}input/"

@@ -8,7 +8,8 @@ from typing import Any
 
 from onnxferry.infra.azureml.batch.desired import CLUSTER, BatchDesired
 from onnxferry.infra.azureml.batch.state import BatchState, is_our_cluster
-from onnxferry.infra.azureml.names import DEPLOYED, MADE, VERSION
+from onnxferry.infra.azureml.names import DEPLOYED, MADE, VERSION, Names
+from onnxferry.infra.clients.azureml_batch import Cluster
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.jobs import BatchRequest
 from onnxferry.infra.plan import Action, Step
@@ -22,7 +23,7 @@ def cluster(state: BatchState, desired: BatchDesired, asked: BatchRequest) -> It
     """Ours is made where it is absent, and may grow. Raises NotFound where the one that is
     configured is absent, and Refused where it cannot run this."""
     found, name = state.cluster, desired.compute
-    if found is None and name != CLUSTER:
+    if found is None and desired.given:
         raise NotFound(
             f"workspace {state.names.workspace}: it has no compute {name}, which azureml.batch"
             f" names; make it, or leave compute out: {CLUSTER} is made then"
@@ -31,10 +32,17 @@ def cluster(state: BatchState, desired: BatchDesired, asked: BatchRequest) -> It
     if found is None:
         yield replace(create, removal=delete_cluster())
         return
-    _check_cluster(state, asked)
+    ours = is_our_cluster(found) and not desired.given
+    if not (ours or desired.given):
+        raise Refused(
+            f"compute {name} of workspace {state.names.workspace}: it is there, and onnxferry did"
+            f' not make it (no tag {MADE}={CLUSTER}). To use it, set compute = "{name}" in'
+            " [azureml.batch]; or remove it"
+        )
+    _check_cluster(state.names, found, asked, grows=ours)
     if found.state not in ("Succeeded", *_FAILED):
         yield Step(Action.CHECK, _KIND, name, "wait_for_cluster", {"state": found.state})
-    if found.kind == "amlcompute" and found.instances < asked.instances and is_our_cluster(found):
+    if ours and found.instances < asked.instances:
         yield replace(create, action=Action.UPDATE)
     else:
         yield Step(Action.REUSE, _KIND, name)
@@ -49,13 +57,13 @@ def facts(desired: BatchDesired, asked: BatchRequest) -> dict[str, Any]:
 
 
 def endpoint(state: BatchState, desired: BatchDesired) -> Iterator[Step]:
-    """The batch endpoint, named as the online one. Raises Refused where it is not ours."""
-    name, found = state.names.endpoint, state.endpoint
+    """The batch endpoint. Raises Refused where it is not ours."""
+    name, found = state.names.batch, state.endpoint
     if found and not state.is_ours:
         raise Refused(
-            f"batch {state.names.where}: it is there, and onnxferry did not make it (no tag"
-            f" {MADE}={state.names.made}). Choose another name: --name, or name in [model] of"
-            " deploy.toml"
+            f"batch endpoint {name} of workspace {state.names.workspace}: it is there, and"
+            f" onnxferry did not make it (no tag {MADE}={state.names.made}). Choose another name:"
+            " --name, or name in [model] of deploy.toml"
         )
     tags = {**desired.registered.tags, **_marks(state, desired)}
     back = Step(Action.DELETE, _ENDPOINT, name, "delete_batch_endpoint", {"deployments": []})
@@ -69,7 +77,7 @@ def deployment(state: BatchState, desired: BatchDesired) -> Iterator[Step]:
     found = next((one for one in state.online.batch if one.name == name), None)
     if found and name not in state.ours:
         raise Refused(
-            f"batch deployment {name} of {names.where}: it is there, and onnxferry did not make it"
+            f"batch deployment {name} of {names.batch}: it is there, and onnxferry did not make it"
             f" (no tag {MADE}={names.made}); remove it"
         )
     ids = {kind: names.id(kind, v) for kind, v in desired.registered.versions.items()}
@@ -86,15 +94,8 @@ def delete_cluster(**more: Any) -> Step:
     return Step(Action.DELETE, _KIND, CLUSTER, "delete_cluster", more)
 
 
-def _check_cluster(state: BatchState, asked: BatchRequest) -> None:
-    found = state.cluster
-    assert found
-    where = f"compute {found.name} of workspace {state.names.workspace}"
-    if found.name == CLUSTER and not is_our_cluster(found):
-        raise Refused(
-            f"{where}: it is there, and onnxferry did not make it (no tag {MADE}={CLUSTER}). To use"
-            f' it, set compute = "{CLUSTER}" in [azureml.batch]; or remove it'
-        )
+def _check_cluster(names: Names, found: Cluster, asked: BatchRequest, *, grows: bool) -> None:
+    where = f"compute {found.name} of workspace {names.workspace}"
     if found.state in _FAILED:
         raise Refused(f"{where}: its state is {found.state}; delete it, and run again")
     if found.kind != "amlcompute":
@@ -105,7 +106,7 @@ def _check_cluster(state: BatchState, asked: BatchRequest) -> None:
             f" {asked.instance_type}. Leave --instance-type out, or delete the cluster, or name"
             " another in azureml.batch.compute"
         )
-    if found.instances < asked.instances and not is_our_cluster(found):
+    if found.instances < asked.instances and not grows:
         raise Refused(
             f"{where}: it has {found.instances} instance(s) at most, and {asked.instances} are"
             " asked for; set fewer --instances, or let it grow"
@@ -120,14 +121,10 @@ def _made(create: Step, found: str | None, back: Step) -> list[Step]:
         None: [made],
         "Succeeded": [Step(Action.REUSE, create.resource, create.name)],
         "Deleting": [wait, made],
-        **dict.fromkeys(_FAILED, [back, made]),
+        **{failed: [back, made] for failed in _FAILED},
     }
     return by_state.get(found, [wait])
 
 
 def _marks(state: BatchState, desired: BatchDesired) -> dict[str, str]:
-    return {
-        MADE: state.names.made,
-        VERSION: desired.version,
-        DEPLOYED: desired.registered.deployed,
-    }
+    return {MADE: state.names.made, VERSION: desired.version, DEPLOYED: desired.registered.deployed}

@@ -57,7 +57,7 @@ def read_batch(
     """The batch endpoint now, with the cluster `compute`. Raises NotFound when there is no such
     workspace."""
     online = online or read_state(clients, names)
-    endpoint = clients.batch.endpoint(names.endpoint)
+    endpoint = clients.batch.endpoint(names.batch)
     found = jobs.found(clients, names) if endpoint else []
     return BatchState(online, endpoint, found, clients.batch.cluster(compute))
 

@@ -158,7 +158,7 @@ class BatchEndpoints:
         region = (store.get(space) or {}).get("location")
         taken = (
             one["name"].lower() == name.lower() and one.get("location") == region
-            for one in store.all(BATCH_ENDPOINTS)
+            for one in (*store.all(BATCH_ENDPOINTS), *store.all(f"{WORKSPACES}/onlineEndpoints"))
         )
         if old is None and any(taken):
             said = "There is already an endpoint with this name, Endpoint name needs to be unique"

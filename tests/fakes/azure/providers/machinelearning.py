@@ -24,7 +24,7 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
-from tests.fakes.azure.providers.batch import BatchEndpoints
+from tests.fakes.azure.providers.batch import BATCH_ENDPOINTS, BatchEndpoints
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
@@ -289,11 +289,13 @@ class MachineLearning:
 
     def _is_taken(self, id_: str) -> bool:
         """Whether another workspace of the region has an endpoint of that name."""
-        space, _, name = id_.lower().partition("/onlineendpoints/")
+        space, _, name = id_.lower().partition(
+            "/onlineendpoints/"
+        )  # batch ones have such hosts, too
         region = (self.azure.store.get(space) or {}).get("location")
         return any(
             one["name"].lower() == name and one.get("location") == region
-            for one in self.azure.store.all(ENDPOINTS)
+            for one in (*self.azure.store.all(ENDPOINTS), *self.azure.store.all(BATCH_ENDPOINTS))
         )
 
     def _route(self, resource: Resource) -> None:

@@ -87,7 +87,8 @@ def with_batch(bundle: Bundle, folder: Path) -> Bundle:
 def lean(bundle: Bundle) -> Bundle:
     """With the entry script alone as code, for flows whose jobs the fake itself does."""
     members = bundle.package.members
-    few = tuple(m for m in members if m.path.startswith("model/") or m.path == "code/batch.py")
+    scripts = ("code/batch.py", "code/score.py")
+    few = tuple(m for m in members if m.path.startswith("model/") or m.path in scripts)
     return replace(bundle, package=replace(bundle.package, members=few))
 
 
