@@ -49,7 +49,12 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
 
 
 TARGETS = {
-    "azureml": replace(_target("azureml", "AzureML", "azure"), shadows=True, keys=True),
+    "azureml": replace(
+        _target("azureml", "AzureML", "azure"),
+        jobs="onnxferry.infra.azureml.batch.cloud:connect",
+        shadows=True,
+        keys=True,
+    ),
     "container": _target("container"),
     "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",), keys=True),
     "local": _target("local", extra="local"),

@@ -20,6 +20,9 @@ from onnxferry.infra.azureml import (
     rollout,
 )
 from onnxferry.infra.azureml.assets import Assets, read_assets
+from onnxferry.infra.azureml.batch import deletion as batch_deletion
+from onnxferry.infra.azureml.batch import jobs as batch_jobs
+from onnxferry.infra.azureml.batch.state import read_batch
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
@@ -118,10 +121,13 @@ class AzureMLCloud(Watching):
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
+        batch = read_batch(self.clients, self.names, online=state)
+        first = batch_deletion.first(batch)
+        state = batch_deletion.without(state, first)
         steps = deletion.delete(state, read_assets(self.clients, self.names))
         notes = (*deletion.stays(state), *capture.kept(state))
         summary = Summary(_place(state), minutes=(2, 10), notes=notes)
-        return self._plan("delete", steps, summary)
+        return self._plan("delete", [*first, *batch_deletion.last(batch), *steps], summary)
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
@@ -162,7 +168,9 @@ class AzureMLCloud(Watching):
             assets = read_assets(self.clients, self.names)
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
             assets, unread = Assets(), f"not readable: {e}"
-        return _status(state, assets, unread)
+        found = _status(state, assets, unread)
+        batch = batch_jobs.shown(self.clients, state)
+        return replace(found, resources=(*found.resources, *batch))
 
     def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
         """See Shadowed."""

@@ -75,7 +75,7 @@ def _assets(state: CurrentState, steps: list[Step], assets: Assets) -> list[Step
     gone = {step.name for step in steps if step.action is Action.DELETE}
     whole = any(step.operation == "delete_endpoint" for step in steps)
     left = [one for one in state.deployments if not whole and one.name not in gone]
-    unused = assets.unused(needed_by(state.names, left))
+    unused = assets.unused(needed_by(state.names, (*left, *state.batch)))
     return prune(state, unused, optional=False)
 
 

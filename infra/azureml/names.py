@@ -28,6 +28,7 @@ _VERSION = re.compile(r"[0-9a-f]{12}")
 _DEPLOYMENT = re.compile(r"v[0-9a-f]{12}-[0-9a-f]{6}")
 _FILE = re.compile(r"(?P<kind>model|code)-(?P<version>[0-9a-f]{12})/(?P=kind)/.+")
 
+_BATCH = 26  # characters; 32 is the most of an endpoint's name
 KINDS = ("model", "environment", "code")  # of what is registered
 Version = tuple[str, str]  # one of KINDS, and its version
 
@@ -45,6 +46,12 @@ class Names:
     def made(self) -> str:
         """The mark's value."""
         return self.endpoint
+
+    @property
+    def batch(self) -> str:
+        """The batch endpoint beside it: both kinds have one space of names in a region, which are
+        parts of their hosts' names."""
+        return f"{self.endpoint[:_BATCH].rstrip('-')}-batch"
 
     @property
     def where(self) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from onnxferry.infra.azureml.access import AccessOperations
 from onnxferry.infra.azureml.assets import needed_by
+from onnxferry.infra.azureml.batch.operations import BatchOperations
 from onnxferry.infra.azureml.keys import KeyOperations
 from onnxferry.infra.azureml.names import MADE, Names, Version
 from onnxferry.infra.azureml.rollout_operations import RolloutOperations
 from onnxferry.infra.azureml.scaling.operations import ScalingOperations
 from onnxferry.infra.azureml.smoke import SmokeTest
-from onnxferry.infra.azureml.state import Clients
+from onnxferry.infra.azureml.state import Clients, batch_deployments
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.clients.azureml import Until
@@ -31,7 +32,9 @@ _ELSEWHERE = "another workspace of the region has this name, and names are uniqu
 
 
 @dataclass(frozen=True)
-class Operations(AccessOperations, KeyOperations, RolloutOperations, ScalingOperations):
+class Operations(
+    AccessOperations, BatchOperations, KeyOperations, RolloutOperations, ScalingOperations
+):
     """The operations at one endpoint; `wait` waits for what they begin."""
 
     clients: Clients
@@ -200,10 +203,11 @@ class Operations(AccessOperations, KeyOperations, RolloutOperations, ScalingOper
                 told(f"{what} stays registered, which costs nothing: {e}")
 
     def _needed(self) -> set[Version]:
-        """What the endpoint's deployments refer to now."""
+        """What the endpoint's deployments, and those for batch jobs, refer to now."""
         endpoints, name = self.clients.endpoints, self.names.endpoint
         there = endpoints.endpoint(name)
-        return needed_by(self.names, endpoints.deployments(name) if there else ())
+        online = endpoints.deployments(name) if there else ()
+        return needed_by(self.names, (*online, *batch_deployments(self.clients, self.names)))
 
     def _not_ours(self, what: str) -> str:
         mark = f"{MADE}={self.names.made}"

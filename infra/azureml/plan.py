@@ -83,7 +83,7 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
         steps += _live(state, desired, kept)
     last = [one for one in _deletable(state, {name, *stays}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
-    needed = {*needed_by(state.names, left), *desired.versions.items()}
+    needed = {*needed_by(state.names, (*left, *state.batch)), *desired.versions.items()}
     steps += [] if beside else scaling.rested(state, desired, kept)
     steps += map(delete_deployment, last)
     return tuple(scaling.swept(state, [*steps, *prune(state, assets.unused(needed))], [name]))

@@ -12,6 +12,7 @@ from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azure_monitor import Monitor
 from onnxferry.infra.clients.azureml import Workspace
+from onnxferry.infra.clients.azureml_batch import BatchEndpoints
 from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
 from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint
 from onnxferry.infra.errors import NotFound
@@ -29,25 +30,29 @@ class Clients:
     endpoints: OnlineEndpoints
     resources: ArmResources
     monitor: Monitor
+    batch: BatchEndpoints
 
     @classmethod
     def of(cls, session: AzureSession, names: Names) -> Clients:
         """The clients for the workspace of `names`. Sends nothing."""
         space = Workspace(session, names.group, names.workspace)
         arm, monitor = ArmResources(session, API_VERSION), Monitor(session)
-        return cls(session, space, OnlineEndpoints(space), arm, monitor)
+        batch = BatchEndpoints(space)
+        return cls(session, space, OnlineEndpoints(space), arm, monitor, batch)
 
 
 @dataclass(frozen=True)
 class CurrentState:
     """The endpoint with its deployments, and whether it and each of them are ours; `scaling` are
-    the autoscale settings of these deployments, and of such as are gone."""
+    the autoscale settings of these deployments, and of such as are gone. `batch` are the
+    deployments of the batch endpoint of the same name, which need models and code, too."""
 
     names: Names
     location: str
     endpoint: ManagedEndpoint | None
     deployments: Sequence[ManagedDeployment] = ()
     scaling: FoundScaling = field(default_factory=FoundScaling)
+    batch: Sequence[ManagedDeployment] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -149,7 +154,14 @@ def read_state(clients: Clients, names: Names) -> CurrentState:
     endpoint = endpoints.endpoint(names.endpoint)
     deployments = endpoints.deployments(names.endpoint) if endpoint else ()
     scaling = autoscaling.read(clients.monitor, names)
-    return CurrentState(names, location, endpoint, deployments, scaling)
+    batch = batch_deployments(clients, names)
+    return CurrentState(names, location, endpoint, deployments, scaling, batch)
+
+
+def batch_deployments(clients: Clients, names: Names) -> Sequence[ManagedDeployment]:
+    """Those of the batch endpoint of this name; none where there is none."""
+    found = clients.batch.endpoint(names.batch)
+    return clients.batch.deployments(names.batch) if found else ()
 
 
 def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:

@@ -76,6 +76,17 @@ class BlobContainer:
             return {blob.name: dict(blob.metadata or {}) for blob in found}
         return {}  # no container yet
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The bytes of the blobs whose names begin with `prefix`, by name. Raises as `list`."""
+        with self._opened(prefix.rstrip("/")), suppress(ResourceNotFoundError):
+            return {blob.name: int(blob.size) for blob in self._container.list_blobs(prefix)}
+        return {}
+
+    def start(self, name: str, size: int) -> bytes:
+        """The first bytes of a blob. Raises NotFound."""
+        with self._opened(name):
+            return bytes(self._container.download_blob(name, offset=0, length=size).readall())
+
     def has_other(self, prefix: str) -> bool:
         """Whether there are blobs outside `prefix`."""
         with self._opened(prefix.rstrip("/")), suppress(ResourceNotFoundError):
@@ -91,6 +102,11 @@ class BlobContainer:
         options |= {"max_concurrency": 2, "progress_hook": sent}
         with self._opened(name), suppress(ResourceExistsError), file.open("rb") as data:
             self._container.upload_blob(name, data, **options)
+
+    def put(self, name: str, data: bytes, metadata: Mapping[str, str]) -> None:
+        """Write a small blob, whatever is there."""
+        with self._opened(name):
+            self._container.upload_blob(name, data, overwrite=True, metadata=dict(metadata))
 
     def download(self, name: str, file: Path, sent: Sent) -> None:
         """Write a blob's bytes to `file`."""

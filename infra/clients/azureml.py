@@ -85,6 +85,12 @@ class Workspace:
         secret = getattr(given, "sas_token", None) or getattr(given, "account_key", None)
         return place, BlobContainer(self.session, place.url, place.container, secret)
 
+    def datastores(self) -> list[Datastore]:
+        """All that keep blobs."""
+        with self.translated("datastores of "):
+            found = list(self.ml.datastores.list())
+        return [self._place(one) for one in found if isinstance(one, entities.AzureBlobDatastore)]
+
     def versions(self, kind: str, name: str) -> dict[str, tuple[Tags, str]]:
         """The versions of a "model" or an "environment" that are not archived: their tags, and a
         model's path."""
@@ -150,12 +156,15 @@ class Workspace:
             store = stores.get(name, **secrets) if name else stores.get_default(**secrets)
         if not isinstance(store, entities.AzureBlobDatastore):
             raise Refused(
-                f"default datastore {store.name} of {self.where}: its type is {store.type}, but"
-                " models need blobs; make a blob datastore the default one"
+                f"datastore {store.name} of {self.where}: its type is {store.type}, but blobs are"
+                " needed; name another one, or make a blob datastore the default one"
             )
+        return self._place(store), store.credentials
+
+    def _place(self, store: Any) -> Datastore:
         suffix = store.endpoint or self.session.where.storage_suffix
         url = f"{store.protocol or 'https'}://{store.account_name}.blob.{suffix}"
-        return Datastore(str(store.name), url, str(store.container_name)), store.credentials
+        return Datastore(str(store.name), url, str(store.container_name))
 
 
 def sdk_endpoint(name: str, facts: Mapping[str, Any]) -> Any:

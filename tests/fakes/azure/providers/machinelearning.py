@@ -27,6 +27,7 @@ from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
 from tests.fakes.azure.providers import autoscale, computes, data_collector
 from tests.fakes.azure.providers.assets import SAS, WORKSPACES, Assets, forget, stamped
+from tests.fakes.azure.providers.batch import BATCH_ENDPOINTS, BatchEndpoints
 from tests.fakes.azure.providers.data_collector import DataCollector
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.providers.monitor_metrics import MonitorMetrics, Scored
@@ -129,6 +130,7 @@ class MachineLearning:
     history: list[Served] = field(default_factory=list)
     proved: set[str] = field(default_factory=set)
     most: int = 0
+    assets: Assets = field(init=False)
     collector: DataCollector = field(init=False)
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -139,7 +141,7 @@ class MachineLearning:
     _containers: dict[str, MlflowContainer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._assets = Assets(self.azure)
+        self.assets = Assets(self.azure)
         self.collector = DataCollector(self.azure)
         self.monitor = MonitorMetrics(self.azure)
         self.azure.arm.add(
@@ -147,7 +149,7 @@ class MachineLearning:
             *computes.types(),
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
-            *self._assets.types,
+            *self.assets.types,
             ResourceType(
                 ENDPOINTS,
                 _ENDPOINT,
@@ -166,6 +168,7 @@ class MachineLearning:
                 on_delete=self._check_unused,
             ),
         )
+        self.batch = BatchEndpoints(self)
         group = "/subscriptions/[^/]+/resourceGroups/[^/]+"
         workspace = rf"{group}/providers/Microsoft.MachineLearningServices/workspaces/"
         own = rf"(?P<endpoint>{workspace}[^/]+/onlineEndpoints/[^/]+)"
@@ -174,7 +177,7 @@ class MachineLearning:
             Route("POST", rf"{own}/(?P<what>listKeys|token)", self._keys),
             Route("POST", rf"{own}/regenerateKeys", self._regenerate),
             Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
-            *self._assets.routes,
+            *self.assets.routes,
             Route(
                 "POST",
                 r"(/api/v1/endpoint/[^/]+)?/score",
@@ -186,26 +189,37 @@ class MachineLearning:
     @property
     def undeletable(self) -> set[str]:
         """Kinds of assets ("codes") that are only archived."""
-        return self._assets.undeletable
+        return self.assets.undeletable
 
     def workspace(self, group: str = "rg", name: str = "work", account: str = "wsstore") -> str:
         """Put a resource group and in it a workspace with its datastore there; its id."""
         store, id_ = self.azure.store, f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
         store.put(id_, {"location": "westeurope"})
         id_ = f"{id_}/providers/{WORKSPACES}/{name}"
-        store.put(id_, {"location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
+        facts = {"provisioningState": "Succeeded", "discoveryUrl": f"{self.azure.url}/discovery"}
+        store.put(id_, {"location": "westeurope", "properties": facts})
         self.azure.blobs.create(account, "azureml-blobstore")
-        facts = {
+        store.put(
+            f"{id_}/datastores/workspaceblobstore",
+            {"properties": {**self._datastore(account), "isDefault": True}, **stamped()},
+        )
+        return id_
+
+    def datastore(self, workspace: str, name: str, account: str, container: str) -> None:
+        """Put another datastore there, with its container."""
+        self.azure.blobs.create(account, container)
+        facts = self._datastore(account, container)
+        self.azure.store.put(f"{workspace}/datastores/{name}", {"properties": facts, **stamped()})
+
+    def _datastore(self, account: str, container: str = "azureml-blobstore") -> dict[str, Any]:
+        return {
             "datastoreType": "AzureBlob",
             "accountName": account,
-            "containerName": "azureml-blobstore",
+            "containerName": container,
             "endpoint": self.azure.storage_suffix,
             "protocol": "https",
-            "isDefault": True,
             "credentials": {"credentialsType": "AccountKey"},
         }
-        store.put(f"{id_}/datastores/workspaceblobstore", {"properties": facts, **stamped()})
-        return id_
 
     def _secrets(self, call: Call, match: re.Match[str]) -> Answer:
         return self.azure.arm.refuse(call) or Answer(200, {"secretsType": "Sas", "sasToken": SAS})
@@ -303,11 +317,13 @@ class MachineLearning:
 
     def _is_taken(self, id_: str) -> bool:
         """Whether another workspace of the region has an endpoint of that name."""
-        space, _, name = id_.lower().partition("/onlineendpoints/")
+        space, _, name = id_.lower().partition(
+            "/onlineendpoints/"
+        )  # batch ones have such hosts, too
         region = (self.azure.store.get(space) or {}).get("location")
         return any(
             one["name"].lower() == name and one.get("location") == region
-            for one in self.azure.store.all(ENDPOINTS)
+            for one in (*self.azure.store.all(ENDPOINTS), *self.azure.store.all(BATCH_ENDPOINTS))
         )
 
     def _route(self, resource: Resource) -> None:
@@ -351,7 +367,7 @@ class MachineLearning:
             if self.azure.store.get(id_) is None:
                 return error(400, "BadRequest", f"not registered: {id_}")
         if all(parts):
-            files = self._assets.files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
+            files = self.assets.files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
             there = code["scoringScript"] in files
             return None if there else error(400, "BadRequest", "the script is not in the code")
         return self._without_code(facts, alone=not any(parts[1:]))
@@ -363,7 +379,7 @@ class MachineLearning:
             said = f"a deployment of a {kind} needs an environment and a scoring script"
             also = "; an MLflow model takes both or neither"
             return error(400, "BadRequest", said + (also if "mlflow" in kind else ""))
-        if found := list(lacking(self._assets.files(model, "modelUri"))):
+        if found := list(lacking(self.assets.files(model, "modelUri"))):
             said = f"User container has crashed or terminated: {'; '.join(found)}"
             self.azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", said)
         return None
@@ -484,14 +500,14 @@ class MachineLearning:
 
     def _mlflow(self, model: str, registered: Resource) -> MlflowContainer:
         if model not in self._containers:
-            self._containers[model] = MlflowContainer(self._assets.files(registered, "modelUri"))
+            self._containers[model] = MlflowContainer(self.assets.files(registered, "modelUri"))
         return self._containers[model]
 
     def _scorer(self, model: str) -> scoring.Scorer:
         """What the model's files in the datastore score."""
         if model not in self._scorers:
             with tempfile.TemporaryDirectory() as folder:
-                for name, data in self._assets.files(
+                for name, data in self.assets.files(
                     self.azure.store.get(model) or {}, "modelUri"
                 ).items():
                     (Path(folder) / name).write_bytes(data)
