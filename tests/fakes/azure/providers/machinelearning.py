@@ -426,10 +426,10 @@ class MachineLearning:
         """The files below the folder that a model's or a code's URI names."""
         uri = asset.get("properties", {}).get(key, "")
         folder = re.split(r"/paths/|/azureml-blobstore/", uri)[-1] + "/"
-        found = self.azure.blobs.accounts["wsstore"]["azureml-blobstore"]
         return {
             name[len(folder) :]: blob.data or b""
-            for name, blob in found.items()
+            for account in self.azure.blobs.accounts.values()
+            for name, blob in account.get("azureml-blobstore", {}).items()
             if name.startswith(folder)
         }
 
