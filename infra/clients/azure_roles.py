@@ -20,10 +20,24 @@ API_VERSION = "2022-04-01"
 BLOB_OWNER = "Storage Blob Data Owner"
 BLOB_CONTRIBUTOR = "Storage Blob Data Contributor"
 METRICS_PUBLISHER = "Monitoring Metrics Publisher"
+BLOB_READER = "Storage Blob Data Reader"
+ACR_PULL = "AcrPull"
+IDENTITY_OPERATOR = "Managed Identity Operator"
+ML_DATA_SCIENTIST = "AzureML Data Scientist"
+ML_METRICS_WRITER = "AzureML Metrics Writer (preview)"
+MONITORING_CONTRIBUTOR = "Monitoring Contributor"
+READER = "Reader"
 ROLES: Mapping[str, str] = {  # their GUIDs are the same in every subscription
     BLOB_OWNER: "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     BLOB_CONTRIBUTOR: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
     METRICS_PUBLISHER: "3913510d-42f4-4e42-8a64-420c390055eb",
+    BLOB_READER: "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+    ACR_PULL: "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    IDENTITY_OPERATOR: "f1a07417-d97a-45cb-824c-7a7467783830",
+    ML_DATA_SCIENTIST: "f6c7c914-8db3-469d-8ca1-694a8f32e121",
+    ML_METRICS_WRITER: "635dd51f-9968-44d3-b7fb-6d9a6bd613ae",
+    MONITORING_CONTRIBUTOR: "749f88d5-cbae-40b8-bcfc-e573ddc772fa",
+    READER: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
 }
 _NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")  # of templates' function guid
 

@@ -50,8 +50,8 @@ class Assignee:
 
 @dataclass(frozen=True)
 class Scope:
-    """Over what a role is given: its id, and the same as an expression; `before` are the ids, as
-    expressions, of what must be there first."""
+    """Over what a role is given, a resource or the resource group: its id, and the same as an
+    expression; `before` are the ids, as expressions, of what must be there first."""
 
     id: str
     expression: str
@@ -63,7 +63,9 @@ def role_assignment(role: str, scope: Scope, to: Assignee, name: str) -> Templat
     guid, before = azure_roles.ROLES[role], (*to.before, *scope.before)
     parts = (call("toLower", scope.expression), call("toLower", to.named), quoted(guid))
     head: dict[str, Any] = {"condition": expression(to.condition)} if to.condition else {}
-    head |= {"apiVersion": azure_roles.API_VERSION, "scope": expression(scope.expression)}
+    head["apiVersion"] = azure_roles.API_VERSION
+    if "/providers/" in scope.id:  # else the deployment's own
+        head["scope"] = expression(scope.expression)
     head |= {"name": expression(call("guid", *parts)), **(after(*before) if before else {})}
     definition = expression(call("subscriptionResourceId", quoted(_DEFINITIONS), quoted(guid)))
     facts = (definition, expression(to.principal), to.kind, expression(to.said))

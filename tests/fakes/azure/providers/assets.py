@@ -60,12 +60,14 @@ class Assets:
         found = _PATH.fullmatch(uri) or _URL.fullmatch(uri)
         if found is None:
             return {}
-        place = {"account": ACCOUNT, "container": CONTAINER, **found.groupdict()}
+        place = {"container": CONTAINER, **found.groupdict()}
         folder = f"{place['folder']}/" if place["folder"] else ""
-        blobs = self.azure.blobs.accounts[place["account"]].get(place["container"], {})
+        accounts = self.azure.blobs.accounts  # a path names none: its folder is one workspace's
+        within = [accounts[place["account"]]] if "account" in place else accounts.values()
         return {
             name[len(folder) :]: blob.data or b""
-            for name, blob in blobs.items()
+            for account in within
+            for name, blob in account.get(place["container"], {}).items()
             if name.startswith(folder)
         }
 
