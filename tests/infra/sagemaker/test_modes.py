@@ -258,6 +258,13 @@ def test_no_async_answer_is_told_with_where_it_will_be(
     aws.endpoints[NAME].count = 0
     with pytest.raises(InvokeFailed, match=r"within 60 s; the answer will be at s3://.*/answers/"):
         made.invoke_async(QUESTION, 60)
+    (left,) = [key for key in aws.keys[BUCKET] if "/async/" in key]
+    where = f"s3://{BUCKET}/{left.partition('requests/')[0]}"
+    said = "1 requests and answers of invoke --async"
+    assert ("objects", where, f"{said} that nobody took") in made.status().resources
+    kept = plan_text(made.plan_delete())
+    assert f"{where} stays: {said}" in kept
+    assert "not onnxferry's" not in kept
 
 
 def test_an_async_endpoint_without_instances_is_updated_with_one(
