@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from onnxferry import cli
-from onnxferry.infra.apply import apply
+from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint
+from onnxferry.infra.costs import USED
 from onnxferry.infra.errors import InvokeFailed, NotHealthy, QuotaExceeded, Refused, WrongAnswer
 from onnxferry.infra.execution import Consent, execute
 from onnxferry.infra.plan_text import plan_text
@@ -24,6 +25,7 @@ from tests.fakes.aws.endpoints import Trouble
 from tests.fakes.aws.quotas import SERVERLESS as QUOTA
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 from tests.infra.sagemaker.test_flow import TRUST
+from tests.infra.sagemaker.test_health import wrong_host
 from tests.infra.sagemaker.test_private import given
 
 BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
@@ -198,6 +200,16 @@ def test_serverless_that_does_not_come_to_instances_serves_on(
     with pytest.raises(NotHealthy, match="no health"):
         deploy(bundles[1])
     assert (aws.endpoints[NAME].config, set(aws.endpoints)) == (before, {NAME})
+
+
+def test_what_is_left_of_serverless_is_billed_by_what_is_used(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.hosts = lambda folder: wrong_host(folder, 30, good=0)
+    made = cloud(**SERVERLESS)
+    with pytest.raises(WrongAnswer, match=rf"endpoint {NAME} \({USED}\)"):
+        apply(made.plan_deploy(bundles[0]), made, terms=Terms(keep_failed=True))
+    assert ("endpoint", NAME, f"InService, not proved, {USED}") in made.status().resources
 
 
 def test_async_puts_answers_beside_the_packages(
