@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from onnxferry.infra.costs import cost, with_cost
+from onnxferry.infra.costs import cost
 from onnxferry.infra.errors import CloudError, LeaseLost, NoCredentials
 from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.plan_text import Report
+from onnxferry.infra.plan_text import Report, costly
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import FerryError
 from onnxferry.system.exits import program
@@ -132,7 +132,7 @@ class _Run:
         begun = [last] if last.removal or last.action is Action.DELETE else []
         keys = dict.fromkeys(map(_key, (*made, *self._passing(), *begun)))
         target = self.plan.target
-        left = [with_cost(target, *k) for k in keys if k not in self.gone and cost(target, k[0])]
+        left = [costly(self.plan, k) for k in keys if k not in self.gone and cost(target, k[0])]
         if left:
             yield f"{why}: {'; '.join(left)}. To remove it: {_command(self.plan, '--unproved')}"
 
@@ -189,7 +189,7 @@ def _interrupted(plan: Plan, begun: list[Step]) -> str:
     *done, step = begun
     changes = [one for one in done if one in plan.changes]
     made = "; ".join(
-        f"{one.action.value} {with_cost(plan.target, one.resource, one.name)}" for one in changes
+        f"{one.action.value} {costly(plan, (one.resource, one.name))}" for one in changes
     )
     return (
         f"interrupted at: {step}. It may still complete in the cloud.\nDone before it:"

@@ -63,8 +63,9 @@ class BatchCost:
 
 
 def batch_meter(instance_type: str) -> str:
-    """The meter of an instance in a batch job, which is billed apart from one that serves."""
-    return f"batch {instance_type}"
+    """The meter of an instance in a batch job: SageMaker bills one apart from one that serves,
+    Azure any as the virtual machine that it is."""
+    return instance_type if instance_type.startswith("Standard_") else f"batch {instance_type}"
 
 
 def cpus(instance_type: str) -> int:

@@ -216,3 +216,11 @@ class HasConsole(Protocol):
 
     def console_url(self) -> str:
         """The page's address. Asks the cloud nothing. Raises UsageError where there is none."""
+
+
+@runtime_checkable
+class HasBatchPage(Protocol):
+    """An endpoint whose batch jobs have a page in its cloud's console."""
+
+    def batch_url(self) -> str:
+        """See HasConsole."""

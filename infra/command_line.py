@@ -119,8 +119,8 @@ def invoke(timeout: float | None, queued: bool, output: str, **flags: Any) -> No
 @options.command()
 @_CLOUD
 def status(output: str, **flags: Any) -> None:
-    """Show what is live on TARGET, which version, and all that belongs to it; on SageMaker also the
-    last hour's requests, errors and model latency, as CloudWatch counted them."""
+    """Show what is live on TARGET, which version, and all that belongs to it; on SageMaker and
+    AzureML also the last hour's requests, errors and latency, as the cloud counted them."""
     from onnxferry.infra.cloud import HasMetrics
     from onnxferry.infra.lease import at_work
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -31,7 +31,8 @@ class Report:
         console.err.print(escape(text))
 
 
-_SHOWN = 400  # characters of a change's parameters
+_SHOWN = 30  # settings of a change
+_WIDE = 200  # characters of one
 _HEADINGS = {
     Action.REUSE: "Uses what is there",
     Action.CREATE: "Creates",
@@ -47,11 +48,33 @@ def plan_text(plan: Plan) -> str:
     return "\n".join([*_sentences(plan), *(cost.text() if cost else ())])
 
 
-def differences(plan: Plan) -> list[str]:
-    """What `plan` would change, with what it would be set to: a line a change, cut to its start."""
-    updates = (step for step in plan.changes if step.action is Action.UPDATE)
-    set_to = ((step, json.dumps(step.parameters, ensure_ascii=False)) for step in updates)
-    return [f"Differs: {step.resource} {step.name}: {text:.{_SHOWN}}" for step, text in set_to]
+def differences(plan: Plan) -> Iterator[str]:
+    """What `plan` would change, and below each what it would be set to, a line a setting."""
+    for step in plan.changes:
+        if step.action is Action.UPDATE:
+            yield f"Differs: {step.resource} {step.name}, which would be set to"
+            settings = list(_settings(step.parameters))
+            yield from (f"  {line}" for line in settings[:_SHOWN])
+            if more := len(settings[_SHOWN:]):
+                yield f"  and {more} more: --output json"
+
+
+def _settings(given: Any, place: str = "") -> Iterator[str]:
+    """The settings in JSON data, each with its place: "tags.team = ml"."""
+    if given and isinstance(given, Mapping):
+        for key, value in given.items():
+            yield from _settings(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(given, list | tuple) and any(isinstance(x, Mapping | list) for x in given):
+        for i, value in enumerate(given):
+            yield from _settings(value, f"{place}[{i}]")
+    else:
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        yield f"{place} = {_clipped(text)}"
+
+
+def _clipped(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _WIDE else f"{flat[:_WIDE]} ..."
 
 
 def _sentences(plan: Plan) -> Iterator[str]:
@@ -100,10 +123,14 @@ def _named(plan: Plan, action: Action) -> list[tuple[str, str]]:
     return list(dict.fromkeys(keys))
 
 
+def costly(plan: Plan, key: tuple[str, str]) -> str:
+    """A resource of `plan` with its cost, which may be another one than elsewhere."""
+    own = plan.summary.costs.get(key[0])
+    return f"{' '.join(key)} ({own})" if own else with_cost(plan.target, *key)
+
+
 def _shown(plan: Plan, key: tuple[str, str], *, costs: bool) -> str:
-    if costs and (own := plan.summary.costs.get(key[0])):
-        return f"{' '.join(key)} ({own})"
-    return with_cost(plan.target, *key) if costs else " ".join(key)
+    return costly(plan, key) if costs else " ".join(key)
 
 
 def _serves(summary: Summary) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from onnxferry.infra.errors import CloudError, NotAllowed
+
+LAST_HOUR = "last hour"
 
 
 @dataclass(frozen=True)
 class RequestMetrics:
     """Of one hour, or another time: how many `requests` came, how many were refused (answers 4xx)
-    and failed (5xx), and the model's latency in ms; None where that is not known. `waiting` are
+    and failed (5xx), and the latency in ms, of the model or of the whole request, as the cloud
+    measures it; None where that is not known. `waiting` are
     those in a queue now, None where there is no queue."""
 
     requests: int
@@ -30,6 +36,16 @@ class RequestMetrics:
             each = f": {self.refused:,} of 4xx, {self.failed:,} of 5xx" if errors else ""
             yield f"{errors or 'no'} errors{share}{each}"
         if self.p50_ms is not None and self.p95_ms is not None:
-            yield f"model latency p50 {self.p50_ms:.4g} ms, p95 {self.p95_ms:.4g} ms"
+            yield f"latency p50 {self.p50_ms:.4g} ms, p95 {self.p95_ms:.4g} ms"
         if self.waiting is not None:
             yield f"{self.waiting:,} waiting"
+
+
+def known(read: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What `read` gives of the last hour; where the cloud does not tell, why."""
+    try:
+        return read()
+    except NotAllowed as e:
+        return {LAST_HOUR: f"not known: {e.permission or 'a permission'} is missing"}
+    except CloudError as e:
+        return {LAST_HOUR: f"not known: {e}"}

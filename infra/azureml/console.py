@@ -15,10 +15,13 @@ _STUDIOS: Mapping[str, str] = {  # by the cloud's storage suffix
 }
 
 
-def endpoint_page(where: AzureEnvironment, workspace_id: str, endpoint: str) -> str:
-    """The address of an online endpoint's page. Raises UsageError in a cloud without a known
-    studio."""
+def endpoint_page(
+    where: AzureEnvironment, workspace_id: str, endpoint: str, *, batch: bool = False
+) -> str:
+    """The address of an online endpoint's page, or that of a batch endpoint, which lists its jobs.
+    Raises UsageError in a cloud without a known studio."""
     studio = _STUDIOS.get(where.storage_suffix)
     if studio is None:
         raise UsageError(f"the studio of cloud {where.name} is not known here")
-    return f"{studio}/endpoints/realtime/{quote(endpoint)}/detail?wsid={quote(workspace_id)}"
+    kind = "batch" if batch else "realtime"
+    return f"{studio}/endpoints/{kind}/{quote(endpoint)}/detail?wsid={quote(workspace_id)}"

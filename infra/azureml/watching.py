@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from onnxferry.infra.access_keys import Access
-from onnxferry.infra.azureml import console, keys
+from onnxferry.infra.azureml import console, keys, metrics
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.smoke import CONTAINERS
 from onnxferry.infra.azureml.state import Clients, CurrentState, read_state
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.log_feeds import Continued, Feed, LogPlace
 from onnxferry.infra.plan import Plan
+from onnxferry.infra.request_metrics import LAST_HOUR, RequestMetrics, known
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 
@@ -55,10 +56,23 @@ class Watching:
         ]
         return lambda: [line for feed in feeds for line in feed()]
 
+    def last_hour(self) -> Mapping[str, Any]:
+        """See HasMetrics: of the endpoint, and of each deployment where several get requests."""
+        state = self._read()
+        asked = {**state.traffic, **state.mirrored}
+        return known(lambda: dict(self._counted(tuple(asked)))) if asked else {}
+
     def console_url(self) -> str:
         """See HasConsole."""
+        return self._page(batch=False)
+
+    def batch_url(self) -> str:
+        """See HasBatchPage."""
+        return self._page(batch=True)
+
+    def _page(self, *, batch: bool) -> str:
         names, where = self.names, self.clients.session.where
-        return console.endpoint_page(where, names.workspace_id, names.endpoint)
+        return console.endpoint_page(where, names.workspace_id, names.endpoint, batch=batch)
 
     def access(self) -> Access:
         """See HasKeys."""
@@ -69,6 +83,14 @@ class Watching:
         state = self._read()
         steps = keys.rotate(state, self.access(), kind)
         return Plan("azureml", "re-key", self.names.endpoint, steps, keys.summary(state, kind))
+
+    def _counted(self, deployments: Sequence[str]) -> Iterator[tuple[str, RequestMetrics]]:
+        monitor, names = self.clients.monitor, self.names
+        now = monitor.now(names.endpoint_id, metrics.REQUESTS)
+        span = (now - timedelta(hours=1), now)
+        yield LAST_HOUR, metrics.of_endpoint(monitor, names, span)
+        for name in deployments if len(deployments) > 1 else ():
+            yield f"{LAST_HOUR}, {name}", metrics.of_deployment(monitor, names, name, span)
 
     @property
     def _containers(self) -> tuple[str, ...]:

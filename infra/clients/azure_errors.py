@@ -97,11 +97,15 @@ def refused(where: str, refusal: Refusal, status: int) -> CloudError:
     """The error for a refusal with `status`: by the innermost code that is known, else by what is
     said, else by the status."""
     kind, said = _kind(refusal, status), refusal.text
-    if kind is NotAllowed and (action := _ACTION.search(said)):
+    action = _ACTION.search(said) if kind is NotAllowed else None
+    if action:
         said = f"the permission {action[1]} is missing. {said}"
     known = (code.lower() for code in reversed(refusal.codes))
     advice = next((_ADVICE[code] for code in known if code in _ADVICE), _NEXT[kind])
-    return kind(f"{where}: {refusal.code or status}: {said}. What next: {advice}")
+    made = kind(f"{where}: {refusal.code or status}: {said}. What next: {advice}")
+    if action and isinstance(made, NotAllowed):
+        made.permission = action[1]
+    return made
 
 
 def _kind(refusal: Refusal, status: int) -> type[CloudError]:

@@ -18,7 +18,7 @@ from onnxferry.scripts.rehearse import record
 from onnxferry.targets import load
 
 ESTIMATORS = {
-    "azureml": "onnxferry.infra.prices.hourly:estimate",
+    "azureml": "onnxferry.infra.azureml.costs:estimate",
     "functions": "onnxferry.infra.functions.costs:estimate",
     "sagemaker": "onnxferry.infra.sagemaker.costs:estimate",
 }

@@ -5,26 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from onnxferry.infra.prices.estimate import CostEstimate, CostLine, Range
 from onnxferry.infra.prices.pricing import HOURS, Asked, priced
-from onnxferry.infra.target_tables import AzureML
 
-_KEPT = "The most is with the version that served before, which keep_previous keeps running"
 NOT_COUNTED = "Not counted: what runs beside it while a version is changed, storage, traffic"
-
-
-def estimate(asked: Asked[AzureML]) -> CostEstimate:
-    """For the instances that will run, which somebody may have scaled, all month; where they are
-    autoscaled, for the least and the most of them, beside the least of what served before."""
-    scaling, kind = asked.settings.scaling, asked.settings.serving.instance_type
-    kept, count = asked.settings.keep_previous, Decimal(asked.count)
-    least, most = (Decimal(scaling.min), Decimal(scaling.max)) if scaling else (count, count)
-    fleets = {kind: (least, most + least if kept else most)}
-    load = next(_loads({kind: (least, most)}))
-    return hourly(asked, fleets, *([_KEPT] if kept else []), NOT_COUNTED, load=load)
 
 
 def hourly(

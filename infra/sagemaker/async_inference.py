@@ -9,10 +9,12 @@ from typing import Any
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.target_tables.sagemaker import Async
 
+ASYNC = "async/"  # below the endpoint's folder
+
 
 def requests(names: Names) -> str:
     """Where onnxferry uploads requests (s3://.../), beside the packages."""
-    return f"s3://{names.bucket}/{names.folder}async/requests/"
+    return f"s3://{names.bucket}/{names.folder}{ASYNC}requests/"
 
 
 def places(names: Names, asked: Mapping[str, Any]) -> dict[str, str]:
@@ -29,7 +31,7 @@ def own(names: Names) -> dict[str, str]:
 
 def answers(names: Names, serving: Async) -> str:
     """Where SageMaker puts answers (s3://.../)."""
-    return serving.output or f"s3://{names.bucket}/{names.folder}async/answers/"
+    return serving.output or f"s3://{names.bucket}/{names.folder}{ASYNC}answers/"
 
 
 def failures(names: Names, serving: Async) -> str:

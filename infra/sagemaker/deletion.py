@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.sagemaker import capture, rollout
+from onnxferry.infra.sagemaker.async_inference import ASYNC
 from onnxferry.infra.sagemaker.names import Names, own_template, stack_name
 from onnxferry.infra.sagemaker.owned import OwnedResources
 from onnxferry.infra.sagemaker.plan import (
@@ -120,6 +121,9 @@ def _kept(names: Names, owned: OwnedResources, others: Collection[str]) -> Itera
     for folder in owned.unmarked:
         yield f"s3://{names.bucket}/{folder} stays: it has no mark to tell whose it is"
     for found in owned.packages:
+        if found.queued:
+            where = f"s3://{found.bucket}/{found.folder}{ASYNC}"
+            yield f"{where} stays: {found.queued} requests and answers of invoke --async"
         if found.others:
             yield (
                 f"s3://{found.bucket}/{found.folder} stays: {found.others} objects there are not"

@@ -14,14 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import CloudError, NotAllowed
-from onnxferry.infra.request_metrics import RequestMetrics
+from onnxferry.infra.request_metrics import LAST_HOUR, RequestMetrics, known
 from onnxferry.infra.sagemaker import state
 
 _HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
 _QUEUE = timedelta(minutes=5)  # the metric of a queue comes once a minute, some minutes late
 _NAMESPACE = "AWS/SageMaker"
-_TITLE = "last hour"
 _PERCENTILES = ("p50", "p95")
 
 
@@ -29,12 +27,7 @@ def last_hour(clients: AwsClients, endpoint: str, config: str, now: datetime) ->
     """RequestMetrics by title, one for each variant of `config`; where CloudWatch does not tell,
     why."""
     asked = _Metrics(clients, endpoint, now.replace(second=0, microsecond=0))
-    try:
-        return dict(_titled(asked, state.described_config(clients, config) or {}))
-    except NotAllowed as e:
-        return {_TITLE: f"not known: {e.permission or 'a permission'} is missing"}
-    except CloudError as e:
-        return {_TITLE: f"not known: {e}"}
+    return known(lambda: dict(_titled(asked, state.described_config(clients, config) or {})))
 
 
 def of_variant(
@@ -55,7 +48,7 @@ def _titled(asked: _Metrics, config: Mapping[str, Any]) -> Iterator[tuple[str, R
     names = [variant["VariantName"] for kind in kinds for variant in config.get(kind, ())]
     queued = "AsyncInferenceConfig" in config
     for name in names:
-        title = _TITLE if len(names) == 1 else f"{_TITLE}, {name}"
+        title = LAST_HOUR if len(names) == 1 else f"{LAST_HOUR}, {name}"
         yield title, asked.of(name, queued=queued)
 
 

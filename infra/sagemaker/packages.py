@@ -15,6 +15,7 @@ from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotFound
+from onnxferry.infra.sagemaker.async_inference import ASYNC
 from onnxferry.infra.sagemaker.names import Names
 
 Key = tuple[str, str]  # an object's key, and S3's version of it: "" where the bucket keeps none
@@ -40,13 +41,15 @@ class Package:
 @dataclass(frozen=True)
 class Packages:
     """What one bucket holds in an endpoint's folder: packages, the `lease`'s key ("" without one),
-    and how many keys are not ours."""
+    and how many keys are not ours; `queued` are those of asynchronous requests and their answers,
+    which carry no mark."""
 
     bucket: str
     folder: str
     found: tuple[Package, ...] = ()
     lease: str = ""
     others: int = 0
+    queued: int = 0
 
     @property
     def keys(self) -> set[Key]:
@@ -115,7 +118,9 @@ def packages(clients: AwsClients, names: Names, bucket: str, folder: str) -> Pac
     found = tuple(_package(names, folder + sha, there, ours, strange) for sha in shas)
     lease = f"{folder}lease.json" if f"{folder}lease.json" in there.latest else ""
     known = {lease, *(key for key, version in ours if not version)}
-    return Packages(bucket, folder, found, lease, len(set(there.latest) - known))
+    queued = {key for key in there.latest if key.startswith(f"{folder}{ASYNC}")}
+    others = set(there.latest) - known - queued
+    return Packages(bucket, folder, found, lease, len(others), len(queued))
 
 
 def _object(names: Names) -> str:

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.costs import HOURLY
+from onnxferry.infra.costs import HOURLY, USED
 from onnxferry.infra.sagemaker import scaling
+from onnxferry.infra.sagemaker.async_inference import ASYNC
 from onnxferry.infra.sagemaker.batch import jobs
 from onnxferry.infra.sagemaker.fleet import running
 from onnxferry.infra.sagemaker.owned import read_owned
-from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.sagemaker.state import CurrentState, Endpoint
 
 Resource = tuple[str, str, str]  # kind, name, what it does
 
@@ -32,6 +33,9 @@ def resources(clients: AwsClients, there: CurrentState, busy: Iterable[str]) -> 
             yield "package", name, f"{len(package.objects)} objects"
             for key, upload in package.uploads:
                 yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+        if found.queued:
+            name, said = f"s3://{found.bucket}/{found.folder}{ASYNC}", "requests and answers of"
+            yield "objects", name, f"{found.queued} {said} invoke --async that nobody took"
         if found.others:
             name = f"s3://{found.bucket}/{found.folder}"
             yield "objects", name, f"{found.others} that are not onnxferry's"
@@ -46,16 +50,17 @@ def resources(clients: AwsClients, there: CurrentState, busy: Iterable[str]) -> 
         yield "autoscaling", one.settings.resource, f"{one.settings}{by}"
 
 
-def _unproved(state: str) -> str:
+def _unproved(endpoint: Endpoint) -> str:
     """One that failed has no instances."""
     said = {"Deleting": "", "Failed": ", not proved"}
-    return state + said.get(state, f", not proved, {HOURLY}")
+    billed = USED if endpoint.serverless else HOURLY
+    return endpoint.state + said.get(endpoint.state, f", not proved, {billed}")
 
 
 def _hosting(there: CurrentState) -> Iterator[Resource]:
     for endpoint in filter(None, (there.main, there.candidate)):
         proved = endpoint is there.main and endpoint.history
-        yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
+        yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint)
     if there.shadow and there.main:
         runs = f"{running(there.shadow, there.main.counts)}, not proved, {HOURLY}"
         yield "shadow", there.shadow["VariantName"], runs

@@ -42,6 +42,10 @@ class Watching:
         place = (self.clients.partition_of_region, self.clients.region)
         return console.endpoint_page(*place, self.endpoint)
 
+    def batch_url(self) -> str:
+        """See HasBatchPage."""
+        return console.batch_page(self.clients.partition_of_region, self.clients.region)
+
     def _must_be_there(self) -> None:
         if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(

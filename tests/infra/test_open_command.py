@@ -31,6 +31,7 @@ region = "eu-west-1"
 tracking_uri = "https://mlflow.example.com/base/"
 """
 GOVERNMENT = AzureEnvironment("AzureUSGovernment", storage_suffix="core.usgovcloudapi.net")
+CHINA = AzureEnvironment("AzureChinaCloud", storage_suffix="core.chinacloudapi.cn")
 ELSEWHERE = AzureEnvironment("Elsewhere", storage_suffix="example.com")
 PAGES = {
     "sagemaker": "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1"
@@ -63,6 +64,18 @@ def test_the_page_of_an_endpoint(file: Path, target: str) -> None:
     assert json.loads(opened(file, target, "--output", "json").stdout) == {"url": PAGES[target]}
 
 
+def test_the_page_of_batch_jobs(file: Path) -> None:
+    page = opened(file, "azureml", "--batch").stdout.strip()
+    assert page == PAGES["azureml"].replace("/realtime/", "/batch/")
+    assert (
+        opened(file, "sagemaker", "--batch")
+        .stdout.strip()
+        .endswith("home?region=eu-west-1#/transform-jobs")
+    )
+    refused = opened(file, "functions", "--batch")
+    assert (refused.exit_code, "no console page of batch jobs" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_in_the_browser(file: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     shown: list[str] = []
@@ -92,6 +105,8 @@ def test_other_parts_of_the_world() -> None:
     page = aws.endpoint_page("aws-us-gov", "us-gov-west-1", "squad")
     assert page.startswith("https://us-gov-west-1.console.amazonaws-us-gov.com/sagemaker/home?")
     assert studio.endpoint_page(GOVERNMENT, "/w", "e").startswith("https://ml.azure.us/endpoints/")
+    page = studio.endpoint_page(CHINA, "/w", "e", batch=True)
+    assert page == "https://studio.ml.azure.cn/endpoints/batch/e/detail?wsid=/w"
     assert portal.resource_page(GOVERNMENT, "/r x") == "https://portal.azure.us/#@/resource/r%20x"
 
 

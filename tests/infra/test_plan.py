@@ -280,5 +280,30 @@ def test_what_serves_proved_is_not_called_left_over() -> None:
 
 def test_what_differs_is_told_with_what_it_would_be() -> None:
     tags = Step(Action.UPDATE, "tags of endpoint", "squad", "promote", {"set": {"team": "ml"}})
-    (line,) = differences(replace(PLAN, steps=(PLAN.steps[1], tags)))
-    assert line == 'Differs: tags of endpoint squad: {"set": {"team": "ml"}}'
+    assert list(differences(replace(PLAN, steps=(PLAN.steps[1], tags)))) == [
+        "Differs: tags of endpoint squad, which would be set to",
+        "  set.team = ml",
+    ]
+    many = {"probe": {"period": 10, "of": [1, 2]}, "rules": [{"at": "8"}, {"at": "9"}], "off": {}}
+    facts = {**many, "text": "a\n" * 300, **{f"key{i}": None for i in range(30)}}
+    lines = list(differences(replace(PLAN, steps=(replace(tags, parameters=facts),))))
+    assert lines[1:7] == [
+        "  probe.period = 10",
+        "  probe.of = [1, 2]",
+        "  rules[0].at = 8",
+        "  rules[1].at = 9",
+        "  off = {}",
+        f"  text = {'a ' * 100} ...",
+    ]
+    assert (len(lines), lines[-1]) == (32, "  and 6 more: --output json")
+
+
+def test_what_an_interrupted_run_leaves_costs_as_its_plan_says() -> None:
+    plan = replace(UPDATE, summary=Summary(costs={"endpoint": "billed by use"}))
+    for ends, terms in (
+        (WrongAnswer("Bob"), Terms(keep_failed=True)),
+        (KeyboardInterrupt(), Terms()),
+    ):
+        with pytest.raises(CloudError) as caught:
+            apply(plan, World(smoke=ends), QuietReport(), terms)
+        assert "endpoint squad-candidate (billed by use)" in str(caught.value)

@@ -92,15 +92,17 @@ def in_mode(mode: str, command: Command) -> Command:
     return run
 
 
-def live_flow(command: Command, folder: Path) -> None:
-    """The whole way with `command("deploy", ...)`, which knows target, name and settings; deletes
-    at its end."""
+def live_flow(command: Command, folder: Path, *, keyed: bool = False) -> None:
+    """The whole way with `command("deploy", ...)`, which knows target, name and settings; with new
+    keys where there are some; deletes at its end."""
     models = versions(folder)
     question = folder / "question.json"
     question.write_text(json.dumps(QUESTION), encoding="utf-8")
     try:
         _before(command)
         _serve(command, models, question)
+        if keyed:
+            _renewed(command, models[1], question)
     finally:
         gone = command("delete", "--yes", "--output", "json")
     assert gone.data["deleted"]
@@ -172,6 +174,24 @@ def _serve(command: Command, models: tuple[Path, Path], question: Path) -> None:
     assert refused.code == 2
     assert "give --yes" in refused.err
     _asked(command, models[1], question)
+
+
+def _renewed(command: Command, model: Path, question: Path) -> None:
+    """Both keys are renewed, one after the other, and the endpoint answers all the time."""
+    known = [_keys(command)]
+    for kind in ("secondary", "primary"):
+        refused = command("keys", "--rotate", kind)
+        assert (refused.code, "give --yes" in refused.err) == (2, True), refused.err
+        done = command("keys", "--rotate", kind, "--yes", "--show", kind)
+        assert (done.code, len(done.out.split())) == (0, 1), done.err
+        known.append(_keys(command))
+        _asked(command, model, question)
+    assert not known[0] & known[2]
+
+
+def _keys(command: Command) -> set[str]:
+    found = command("keys", "--output", "json").data["keys"]
+    return {key["fingerprint"] for key in found}
 
 
 def _asked(command: Command, model: Path, question: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.targets import clouds, templated
+from onnxferry.targets import clouds, keyed, templated
 from tests.live.live_flow import Command, in_mode, live_flow, template_flow
 
 # a registry serves nothing by itself: tests/infra/mlflow/test_server.py goes the way at a real one
@@ -22,7 +22,7 @@ def test_the_whole_way(
     target: str, place: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     at: Callable[[str], Command] = request.getfixturevalue(f"on_{place}")
-    live_flow(at(target), tmp_path)
+    live_flow(at(target), tmp_path, keyed=target in keyed())
 
 
 @pytest.mark.parametrize("mode", ["variants", "serverless", "async"])

@@ -17,7 +17,7 @@ from onnxferry.infra.request_metrics import RequestMetrics
 from onnxferry.scoring.wire import Request
 from tests import tiny
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.providers.machinelearning import MachineLearning
+from tests.fakes.azure.providers.machinelearning import ENDPOINTS, MachineLearning
 from tests.fakes.azure.providers.monitor_metrics import Scored
 from tests.infra.azureml.conftest import connected, deploy
 
@@ -99,3 +99,23 @@ def test_what_may_not_be_read(served: AzureMLCloud, azure: AzureFake) -> None:
     azure.arm.denied.add("GET Microsoft.Insights/metrics")
     with pytest.raises(NotAllowed, match=r"Microsoft\.Insights/metrics/read is missing"):
         metrics.of_endpoint(monitor, served.names, at(azure))
+
+
+def test_status_tells_the_last_hour(
+    served: AzureMLCloud, ml: MachineLearning, azure: AzureFake
+) -> None:
+    (name,) = ml.routed["squad"]
+    both = RequestMetrics(2, refused=1, p50_ms=20, p95_ms=20)
+    assert served.last_hour() == {"last hour": both}
+    long_ago = Scored(azure.clock.now() - 3700, served.names.endpoint_id.lower(), name, 500, "", 9)
+    ml.monitor.scored.append(long_ago)
+    assert served.last_hour() == {"last hour": both}
+    (found,) = azure.store.all(ENDPOINTS)
+    found["properties"]["mirrorTraffic"] = {"green": 10}
+    by_each = {f"last hour, {name}": both, "last hour, green": RequestMetrics(0)}
+    assert served.last_hour() == {"last hour": both, **by_each}
+    action = "Microsoft.Insights/metrics/read"
+    azure.authorizer.allows = lambda permission: permission.action.lower() != action.lower()
+    assert served.last_hour() == {"last hour": f"not known: {action} is missing"}
+    found["properties"] |= {"traffic": {}, "mirrorTraffic": {}}
+    assert served.last_hour() == {}

@@ -49,6 +49,41 @@ def test_azureml_keeps_the_version_before() -> None:
     assert alone.total == (Decimal("61.758"), Decimal("61.758"))
 
 
+def test_azureml_between_its_limits() -> None:
+    # 730 x 0.08425 x 2 and x 5: what serves, and what served before, which rests at two
+    limits = {"min": 2, "max": 3}
+    found = cost("azureml", azureml(scaling=limits), "northeurope", 2)
+    assert found.total == (Decimal("123.0050"), Decimal("307.5125"))
+    assert found.load == "2 to 3 x Standard_F2s_v2"
+    night = {"at": "cron(0 20 ? * * *)", "min": 1, "max": 5}
+    found = cost("azureml", azureml(scaling={**limits, "schedule": [night]}), "northeurope", 2)
+    assert found.total == (Decimal("61.5025"), Decimal("430.5175"))
+    alone = azureml(keep_previous=False, rollout={"mirror": 10}, capture={})
+    found = cost("azureml", alone, "northeurope")
+    assert found.total == (Decimal("61.5025"), Decimal("123.0050"))
+    assert "rollout.mirror" in found.assumptions[0]
+    assert "captured requests" in found.assumptions[1]
+
+
+def test_azureml_s_change_of_version() -> None:
+    linear = {"traffic": "linear", "step_percent": 50, "wait_seconds": 600}
+    settings = azureml(keep_previous=False, rollout=linear)
+    found = cost("azureml", settings, "northeurope", 4)  # half an hour x 4 x 0.08425
+    assert found.assumptions[0] == (
+        "Each change of version runs 4 more for about 30 minutes: some 0.17 EUR"
+    )
+    unknown = cost("azureml", settings, "westeurope", 4)
+    assert unknown.assumptions[0].endswith("for about 30 minutes")
+
+
+def test_a_cluster_of_one_s_own_has_no_price_here() -> None:
+    found = cost(
+        "azureml", azureml(serving={"mode": "kubernetes", "compute": "aks"}), "northeurope"
+    )
+    assert (found.total, found.lines) == (None, ())
+    assert "billed by its nodes" in found.unknown
+
+
 @pytest.mark.parametrize(
     ("region", "kind", "why"),
     [

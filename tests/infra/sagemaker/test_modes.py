@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from onnxferry import cli
-from onnxferry.infra.apply import apply
+from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint
+from onnxferry.infra.costs import USED
 from onnxferry.infra.errors import InvokeFailed, NotHealthy, QuotaExceeded, Refused, WrongAnswer
 from onnxferry.infra.execution import Consent, execute
 from onnxferry.infra.plan_text import plan_text
@@ -24,6 +25,7 @@ from tests.fakes.aws.endpoints import Trouble
 from tests.fakes.aws.quotas import SERVERLESS as QUOTA
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 from tests.infra.sagemaker.test_flow import TRUST
+from tests.infra.sagemaker.test_health import wrong_host
 from tests.infra.sagemaker.test_private import given
 
 BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
@@ -200,6 +202,16 @@ def test_serverless_that_does_not_come_to_instances_serves_on(
     assert (aws.endpoints[NAME].config, set(aws.endpoints)) == (before, {NAME})
 
 
+def test_what_is_left_of_serverless_is_billed_by_what_is_used(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.hosts = lambda folder: wrong_host(folder, 30, good=0)
+    made = cloud(**SERVERLESS)
+    with pytest.raises(WrongAnswer, match=rf"endpoint {NAME} \({USED}\)"):
+        apply(made.plan_deploy(bundles[0]), made, terms=Terms(keep_failed=True))
+    assert ("endpoint", NAME, f"InService, not proved, {USED}") in made.status().resources
+
+
 def test_async_puts_answers_beside_the_packages(
     aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
@@ -258,6 +270,13 @@ def test_no_async_answer_is_told_with_where_it_will_be(
     aws.endpoints[NAME].count = 0
     with pytest.raises(InvokeFailed, match=r"within 60 s; the answer will be at s3://.*/answers/"):
         made.invoke_async(QUESTION, 60)
+    (left,) = [key for key in aws.keys[BUCKET] if "/async/" in key]
+    where = f"s3://{BUCKET}/{left.partition('requests/')[0]}"
+    said = "1 requests and answers of invoke --async"
+    assert ("objects", where, f"{said} that nobody took") in made.status().resources
+    kept = plan_text(made.plan_delete())
+    assert f"{where} stays: {said}" in kept
+    assert "not onnxferry's" not in kept
 
 
 def test_an_async_endpoint_without_instances_is_updated_with_one(
