@@ -48,7 +48,7 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
 
 
 TARGETS = {
-    "azureml": _target("azureml", "AzureML", "azure"),
+    "azureml": replace(_target("azureml", "AzureML", "azure"), templates=("az-ml",)),
     "container": _target("container"),
     "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",)),
     "local": _target("local", extra="local"),

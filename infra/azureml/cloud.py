@@ -6,9 +6,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
-from onnxferry.infra.azureml import console, deletion, given_identity, listing, plan, quota
+from onnxferry.infra.azureml import (
+    az_files,
+    console,
+    deletion,
+    given_identity,
+    listing,
+    plan,
+    quota,
+)
 from onnxferry.infra.azureml.assets import Assets, read_assets
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
@@ -19,7 +28,7 @@ from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.azure_blobs import BlobLease
 from onnxferry.infra.clients.azure_quota import AzureQuota
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
+from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed, TemplateFiles
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
@@ -80,6 +89,16 @@ class AzureMLCloud:
         if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
             summary = self._with_quota(summary, state, desired)
         return self._plan("deploy", steps, summary)
+
+    @property
+    def kinds_of_files(self) -> Collection[str]:
+        """See TemplatedInFiles."""
+        return (az_files.KIND,)
+
+    def template_files(self, bundle: Bundle, kind: str, folder: Path) -> TemplateFiles:
+        """See TemplatedInFiles."""
+        desired = self._desired(bundle, "")
+        return az_files.az_files(self.names, desired, bundle.golden, folder)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""

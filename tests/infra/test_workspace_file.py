@@ -49,10 +49,10 @@ def test_it_says_what_nothing_else_says(tmp_path: Path) -> None:
         "own",
         "work",
     )
-    table = load("azureml", file, {}, {"ONNXFERRY_AZUREML_WORKSPACE": "another"}).azureml
-    assert table
-    assert table.workspace == "another"
-    assert load("azureml", file, {"azureml.workspace": "flag"}).azureml != table
+    by_variable = load("azureml", file, {}, {"ONNXFERRY_AZUREML_WORKSPACE": "another"}).azureml
+    assert by_variable
+    assert by_variable.workspace == "another"
+    assert azureml(file, **{"azureml.workspace": "flag"}).workspace == "flag"
 
 
 @pytest.mark.parametrize(
