@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -117,6 +117,28 @@ class Templated(Cloud, Protocol):
 
     def plan_template(self, package: Package) -> Plan:
         """Steps that deploy it, previewed by the cloud; no change where all is as it says."""
+
+
+@dataclass(frozen=True)
+class TemplateFiles:
+    """Texts by the names of their files, which lie in one folder, and the `commands` of the cloud's
+    own tool that deploy them from there."""
+
+    texts: Mapping[str, str]
+    commands: tuple[str, ...]
+
+
+@runtime_checkable
+class TemplatedInFiles(Cloud, Protocol):
+    """A cloud that has some of its kinds of templates in several files, with the endpoint."""
+
+    @property
+    def kinds_of_files(self) -> Collection[str]:
+        """Those of the target's kinds that are so."""
+
+    def template_files(self, bundle: Bundle, kind: str, folder: Path) -> TemplateFiles:
+        """The files that serve `bundle`, to be written into `folder`; they name its package by
+        relative paths. Asks the cloud nothing."""
 
 
 class Shadowed(Cloud, Protocol):

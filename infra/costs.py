@@ -30,7 +30,6 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "files": _STORED,
         "environment": "its image is stored in the workspace's registry",
         "captured data": _STORED,
-        "batch job": HOURLY,
         "compute cluster": "billed by the hour for each node, nothing while no job runs",
     },
     "mlflow": {

@@ -5,6 +5,7 @@ onnxferry template --target functions --file functions.json --what-if
 onnxferry template --target functions --deploy
 onnxferry template --target sagemaker --deploy --endpoint    # the package and its endpoint, too
 onnxferry template --target azureml --what-if                # the workspace of all endpoints
+onnxferry template --target azureml --format az-ml --file az # a folder of files for `az ml`
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from onnxferry.system.exits import program
 from onnxferry.targets import TARGETS, template_kinds, templated
 
 if TYPE_CHECKING:
-    from onnxferry.infra.cloud import Templated
+    from onnxferry.infra.cloud import Bundle, Templated, TemplateFiles
     from onnxferry.infra.plan import Plan
     from onnxferry.scripts.package import Package
 
-_FILE = "Write the template there; default: standard output, where nothing else is asked for."
+_FILE = (
+    "Write the template there; default: standard output, where nothing else is asked for. For"
+    " az-ml, the folder of its files."
+)
 _WHAT_IF = "Show what deploying it would change, as the cloud says; changes nothing."
 _DEPLOY = "Show that, ask, and deploy it."
 _KIND = "What kind of template; default: the cloud's own."
@@ -49,7 +53,7 @@ _ENDPOINT = (
     options.output,
     options.yes,
 )
-@click.option("--file", "path", type=options.FILE, help=_FILE)
+@click.option("--file", "path", type=options.PATH, help=_FILE)
 @click.option("--format", "kind", type=click.Choice(template_kinds()), help=_KIND)
 @click.option("--what-if", is_flag=True, help=_WHAT_IF)
 @click.option("--deploy", is_flag=True, help=_DEPLOY)
@@ -70,8 +74,15 @@ def template(path: Path | None, kind: str | None, output: str, **flags: Any) -> 
         raise UsageError(
             "--endpoint goes with --what-if or --deploy: a template that is written has both"
         )
+    from onnxferry.infra.cloud import TemplatedInFiles
+
     shared = bool(TARGETS[given.target].place) and kind == TARGETS[given.target].templates[0]
     cloud: Templated = given.connected("place" if shared else "connect")
+    if isinstance(cloud, TemplatedInFiles) and kind in cloud.kinds_of_files:
+        if what_if or deploy or path is None:
+            raise UsageError(f"--format {kind} is files of a folder: give --file FOLDER alone")
+        _write_files(cloud.template_files(_built(given), kind, path), path)
+        return
     planned_by = _planned_by(cloud, given, endpoint=endpoint)
     if path or not (what_if or deploy):
         _write(cloud.template(_package(given), kind, over=what_if or deploy), path)
@@ -105,17 +116,24 @@ def _planned_by(cloud: Templated, given: CommandOptions, *, endpoint: bool) -> C
     if not endpoint:
         package = _package(given)
         return lambda: cloud.plan_template(package)
-    from onnxferry.infra.cloud import TemplatedEndpoint, bundle
-    from onnxferry.scripts import package as packages
+    from onnxferry.infra.cloud import TemplatedEndpoint
 
     if not isinstance(cloud, TemplatedEndpoint):
         raise UsageError(
             f"target {given.target}: `{program('deploy')}` publishes the package, no template"
         )
     cloud.sign_in()  # before anything is packaged
-    folder, python = given.prepared(), given.python or given.config.model.python
-    built = bundle(packages.package(folder, given.layout, out=given.out, python=python), folder)
+    built = _built(given)
     return lambda: cloud.plan_template_with(built)
+
+
+def _built(given: CommandOptions) -> Bundle:
+    """The package, built now, with its golden request."""
+    from onnxferry.infra.cloud import bundle
+    from onnxferry.scripts import package as packages
+
+    folder, python = given.prepared(), given.python or given.config.model.python
+    return bundle(packages.package(folder, given.layout, out=given.out, python=python), folder)
 
 
 def _package(given: CommandOptions) -> Package:
@@ -142,9 +160,20 @@ def _write(text: str, path: Path | None) -> None:
     if path is None:
         click.echo(text, nl=False)
         return
+    if path.is_dir():
+        raise UsageError(f"--file {path}: it is a folder; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     click.echo(f"{path}: written", err=True)
+
+
+def _write_files(files: TemplateFiles, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        click.echo(f"{folder / name}: written", err=True)
+    click.echo(f"To deploy them, in {folder}:", err=True)
+    click.echo("\n".join(files.commands))
 
 
 def _preview(plan: Plan, output: str) -> None:

@@ -58,7 +58,7 @@ TARGETS = {
         shadows=True,
         keys=True,
         place="onnxferry.infra.azureml.workspace:connect",
-        templates=("arm",),
+        templates=("arm", "az-ml"),
     ),
     "container": _target("container"),
     "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",), keys=True),

@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from onnxferry.infra.azureml import (
+    az_files,
     capture,
     deletion,
     given_identity,
@@ -35,7 +37,7 @@ from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.azure_blobs import BlobLease
 from onnxferry.infra.clients.azure_quota import AzureQuota
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
+from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed, TemplateFiles
 from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotAllowed, Unavailable
@@ -106,6 +108,16 @@ class AzureMLCloud(Watching):
         else:
             summary = self._with_quota(summary, state, desired, steps)
         return self._plan("deploy", steps, summary)
+
+    @property
+    def kinds_of_files(self) -> Collection[str]:
+        """See TemplatedInFiles."""
+        return (az_files.KIND,)
+
+    def template_files(self, bundle: Bundle, kind: str, folder: Path) -> TemplateFiles:
+        """See TemplatedInFiles."""
+        desired = self._desired(bundle, "")
+        return az_files.az_files(self.names, desired, bundle.golden, folder)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""

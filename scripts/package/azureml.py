@@ -16,7 +16,7 @@ from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.scripts.package.model import CheckedModel
 
-_SCHEMAS = "https://azuremlschemas.azureedge.net/latest/managedOnline"
+_SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
 _IMAGES = "mcr.microsoft.com/azureml"
 IMAGE = f"{_IMAGES}/openmpi4.1.0-ubuntu22.04:latest"
 _THREADS = 8  # requests at a time: those that wait for a core share the runs of the model
@@ -40,12 +40,16 @@ def added_to_prebuilt(model: CheckedModel, **source: Any) -> list[Entry]:
 
 def _declarations(model: CheckedModel, environment: dict[str, str]) -> list[Entry]:
     name = endpoint_name(model.spec.name)
-    schema = f"{_SCHEMAS}Endpoint.schema.json"
-    endpoint = {"$schema": schema, "name": name, "auth_mode": "key"}
+    endpoint = {"$schema": schema("Endpoint"), "name": name, "auth_mode": "key"}
     content = {"endpoint.yml": endpoint, "deployment.yml": deployment(name, environment)}
     content |= azureml_batch.declarations(model, IMAGE)
     files = [Entry(file, conda.to_yaml(said)) for file, said in content.items()]
     return [*files, *azureml_score.entries(IMAGE, model.python)]
+
+
+def schema(kind: str, mode: str = "managed") -> str:
+    """Where Azure publishes what the YAML file of an online "Endpoint" or "Deployment" may say."""
+    return f"{_SCHEMAS}/{mode}Online{kind}.schema.json"
 
 
 def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
 def deployment(endpoint: str, environment: dict[str, str]) -> dict[str, Any]:
     """What deployment.yml says: one process with threads, so that the model is in memory once."""
     return {
-        "$schema": f"{_SCHEMAS}Deployment.schema.json",
+        "$schema": schema("Deployment"),
         "name": "blue",
         "endpoint_name": endpoint,
         "model": {"path": "./model"},

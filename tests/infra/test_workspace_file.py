@@ -52,7 +52,7 @@ def test_it_says_what_nothing_else_says(tmp_path: Path) -> None:
     by_variable = load("azureml", file, {}, {"ONNXFERRY_AZUREML_WORKSPACE": "another"}).azureml
     assert by_variable
     assert by_variable.workspace == "another"
-    assert load("azureml", file, {"azureml.workspace": "flag"}).azureml != by_variable
+    assert azureml(file, **{"azureml.workspace": "flag"}).workspace == "flag"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ environment of its conda.yaml and brings the scoring script, so that there is no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onnxferry.infra.azureml import declared
@@ -20,6 +20,7 @@ from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.mlflow.endpoints.azureml_requests import azureml_golden_in, azureml_request_for
 from onnxferry.infra.mlflow.endpoints.specs import MANIFEST, MARK
+from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
@@ -36,9 +37,25 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> MlflowAz
         raise UsageError(
             'mlflow.deploy_to = "azureml" needs the table [azureml], which names the workspace'
         )
+    if without := list(_without(settings)):
+        raise UsageError(
+            'mlflow.deploy_to = "azureml": Azure makes the container of an MLflow model itself, and'
+            f" nothing heeds {', '.join(without)}; leave that out, or deploy with --target azureml"
+        )
     session = azure_session(settings.subscription, settings.tenant, clock.interval)
     names = MlflowNames(settings.subscription, settings.resource_group, settings.workspace, name)
     return MlflowAzureML(Clients.of(session, names), names, settings, clock)
+
+
+def _without(settings: AzureML) -> Iterator[str]:
+    """The keys of [azureml] that are set, and that would silently not be heeded."""
+    given = {
+        "azureml.image": settings.image != "conda",
+        "azureml.scaling": settings.scaling,
+        "azureml.rollout.mirror": settings.rollout.mirror,
+        "azureml.rollout.traffic": settings.rollout.traffic != "all_at_once",
+    }
+    yield from (key for key, value in given.items() if value)
 
 
 class MlflowNames(Names):

@@ -70,8 +70,8 @@ def test_an_endpoint_keeps_what_it_was_made_with(
     assert not cloud.plan_deploy(versions["b"]).changes
 
 
-def test_public_access_is_changed_in_place_and_set_right_where_somebody_changed_it(
-    azure: AzureFake, ml: MachineLearning, versions: dict[str, Bundle]
+def test_what_somebody_changed_is_set_right_or_refused_with_the_reason(
+    azure: AzureFake, identity: str, versions: dict[str, Bundle]
 ) -> None:
     cloud = connected()
     deploy(cloud, versions["a"])
@@ -82,6 +82,12 @@ def test_public_access_is_changed_in_place_and_set_right_where_somebody_changed_
     assert endpoint(azure)["properties"]["publicNetworkAccess"].lower() == "enabled"
     assert endpoint(azure)["properties"]["traffic"] == traffic
     assert not cloud.plan_deploy(versions["a"]).changes
+
+    with pytest.raises(Refused, match="identity is one of its own, and serving is asked for"):
+        connected(identity=identity).plan_deploy(versions["a"])
+    serving(azure)["properties"]["egressPublicNetworkAccess"] = "Disabled"
+    with pytest.raises(Refused, match="is disabled, and shall be enabled, but Azure fixes it"):
+        cloud.plan_deploy(versions["a"])
 
 
 def test_public_access_goes_back_where_the_new_version_fails(
@@ -94,17 +100,6 @@ def test_public_access_goes_back_where_the_new_version_fails(
     with pytest.raises(Exception, match="golden"):
         deploy(private, versions["b"])
     assert endpoint(azure)["properties"]["publicNetworkAccess"].lower() == "enabled"
-
-
-def test_what_azure_does_not_change_is_refused_with_the_reason(
-    azure: AzureFake, identity: str, versions: dict[str, Bundle]
-) -> None:
-    deploy(connected(), versions["a"])
-    with pytest.raises(Refused, match="identity is one of its own, and serving is asked for"):
-        connected(identity=identity).plan_deploy(versions["a"])
-    serving(azure)["properties"]["egressPublicNetworkAccess"] = "Disabled"
-    with pytest.raises(Refused, match="is disabled, and shall be enabled, but Azure fixes it"):
-        connected().plan_deploy(versions["a"])
 
 
 def test_an_identity_without_its_rights_is_refused_before_anything_is_made(

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from onnxferry.infra.ci import targets
 from onnxferry.infra.ci_command import _TARGETS
+from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.infra.ci.pipelines import BESIDE, GIVEN, PLACES, ci, pipeline, repository, scripts
 
 PROVIDER = pytest.mark.parametrize("provider", GIVEN)
@@ -239,3 +240,14 @@ def test_what_the_environment_says_is_not_in_a_pipeline(
     ci(repository(tmp_path, "sagemaker"), "sagemaker", "github")
     assert "us-east-1" not in text_of(tmp_path)
     assert "us-east-1" not in json.dumps(str([*tmp_path.rglob("*.json")]))
+
+
+def test_a_workspaces_file_in_the_repository_says_where_it_deploys(tmp_path: Path) -> None:
+    root = repository(tmp_path, "azureml")
+    (root / "deploy.toml").write_text(f"{MODEL}[azureml]\n", encoding="utf-8")
+    (root / ".azureml").mkdir()
+    said = {"subscription_id": SUBSCRIPTION, "resource_group": "ml", "workspace_name": "models"}
+    (root / ".azureml" / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    ci(root, "azureml", "github")
+    (page,) = (root / ".github").rglob("SETUP.md")
+    assert f"Azure subscription {SUBSCRIPTION}" in page.read_text(encoding="utf-8")

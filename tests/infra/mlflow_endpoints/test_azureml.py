@@ -168,3 +168,30 @@ def test_an_endpoint_of_target_azureml_is_not_taken(
 def test_it_needs_a_workspace() -> None:
     with pytest.raises(UsageError, match=r"needs the table \[azureml\]"):
         connect(DeployConfig(), NAME)
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("image", {"image": "prebuilt"}),
+        ("scaling", {"scaling": {"max": 2}}),
+        ("rollout.mirror", {"rollout": {"mirror": 20}, "capture": {}}),
+        ("rollout.traffic", {"rollout": {"traffic": "canary"}}),
+    ],
+)
+def test_what_would_not_be_heeded_is_refused(key: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"nothing heeds azureml.{key};"):
+        connected(**settings)
+
+
+def test_what_applies_is_carried(
+    ml: MachineLearning, azure: AzureFake, azure_bundles: dict[str, Bundle]
+) -> None:
+    cloud = connected(network={"public": False}, requests={"concurrency": 2, "timeout_seconds": 30})
+    deploy(cloud, azure_bundles["a"])
+    (endpoint,), (deployment,) = azure.store.all(ENDPOINTS), azure.store.all(DEPLOYMENTS)
+    assert endpoint["properties"]["publicNetworkAccess"].lower() == "disabled"
+    said = deployment["properties"]
+    assert said["requestSettings"]["maxConcurrentRequestsPerInstance"] == 2
+    assert said["environmentVariables"]["GUNICORN_CMD_ARGS"] == "--threads=2"
+    assert not cloud.plan_deploy(azure_bundles["a"]).changes
