@@ -56,6 +56,8 @@ READS = (
     Command("invoke", more=("--input", QUESTION)),
 )
 SHADOW = ("--yes", "--set", "rollout.shadow=100", "--set", "capture.percent=100")
+CAPTURED = ("--set", "capture.percent=100")
+MIRROR = ("--yes", "--set", "rollout.mirror=50", *CAPTURED)
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
 WHOLE = ("--deploy", "--endpoint", "--yes")
@@ -74,6 +76,11 @@ FLOWS = (
     Command("deploy", more=SHADOW, only="sagemaker"),
     Command("compare", role="reader", only="sagemaker"),
     Command("delete", more=("--unproved", "--yes"), only="sagemaker"),
+    Command("deploy", "b", changed=True, more=CAPTURED, only="azureml"),
+    Command("deploy", more=MIRROR, only="azureml"),
+    *[Command("invoke", more=("--input", QUESTION), role="reader", only="azureml")] * 2,
+    Command("compare", role="reader", only="azureml"),
+    Command("delete", more=("--unproved", "--yes"), only="azureml"),
     *(replace(command, role="reader") for command in READS),
     *(Command("keys", role="reader", only=target) for target in KEYED),
     *(Command("keys", more=ROTATED, only=target) for target in KEYED),
