@@ -58,6 +58,7 @@ READS = (
 SHADOW = ("--yes", "--set", "rollout.shadow=100", "--set", "capture.percent=100")
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
+CLUSTER = ("--set", "serving.mode=kubernetes", "--set", "serving.compute=cluster")
 WHOLE = ("--deploy", "--endpoint", "--yes")
 DIFFERS = "the golden request differs"
 STACK_FAILS = "UPDATE_ROLLBACK"
@@ -81,6 +82,7 @@ FLOWS = (
     Command("batch", more=(*BATCH, "--no-wait"), only="sagemaker"),
     Command("batch", more=(*BATCH, "--cancel"), only="sagemaker"),
     Command("delete", more=("--yes",)),
+    Command("plan", more=CLUSTER, only="azureml"),
     Command("template", "a", more=WHOLE, only="sagemaker"),
     Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
     Command("template", "b", (1,), WHOLE, changed=True, says=STACK_FAILS, only="sagemaker"),
