@@ -31,7 +31,7 @@ def autoscale_template(
         name="[parameters('deployment')]",
         location="[parameters('location')]",
     )
-    name = "[format('autoscale-{0}-{1}', parameters('endpoint'), parameters('deployment'))]"
+    name = "[concat('autoscale-', parameters('endpoint'), '-', parameters('deployment'))]"
     resource = {
         "type": "Microsoft.Insights/autoscaleSettings",
         "apiVersion": AUTOSCALE_VERSION,

@@ -32,6 +32,7 @@ from tests.fakes.azure.permissions import Permission
 from tests.fakes.azure.providers import given as attached
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import BLOB_ROLES, Authorization
+from tests.fakes.azure.providers.computes import attach_cluster
 from tests.fakes.azure.providers.deployments import Deployments
 from tests.fakes.azure.providers.insights import PUBLISHER, FakeInsights
 from tests.fakes.azure.providers.machinelearning import MachineLearning
@@ -69,7 +70,11 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {  # settings of another run of `depl
         "serving": {"instance_type": "ml.m5.xlarge"},
         "scaling": {"max": 2, "target": 60, "schedule": [{"at": "rate(1 day)", "max": 3}]},
     },
-    "azureml": {**_ALL, "serving": {"instance_type": "Standard_F4s_v2"}},
+    "azureml": {
+        **_ALL,
+        "serving": {"instance_type": "Standard_F4s_v2"},
+        "scaling": {"max": 2, "target": 60},
+    },
     "functions": {**_ALL, "instance_memory_mb": 4096},
 }
 
@@ -127,7 +132,9 @@ def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
         ml = MachineLearning(fake)
         Workspaces(fake)
         fake.add(*Deployments(fake).routes)
-        store = fake.store.get(f"{ml.workspace(GROUP)}/datastores/workspaceblobstore")
+        workspace = ml.workspace(GROUP)
+        attach_cluster(fake, workspace)
+        store = fake.store.get(f"{workspace}/datastores/workspaceblobstore")
         assert store
         account = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{STORAGE}"
         fake.store.put(f"{account}/wsstore", {"location": "westeurope", "properties": {}})

@@ -60,6 +60,7 @@ CAPTURED = ("--set", "capture.percent=100")
 MIRROR = ("--yes", "--set", "rollout.mirror=50", *CAPTURED)
 LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
+CLUSTER = ("--set", "serving.mode=kubernetes", "--set", "serving.compute=cluster")
 WHOLE = ("--deploy", "--endpoint", "--yes")
 KEYED, ROTATED = ("azureml", "functions"), ("--rotate", "--yes")
 WORKSPACE = ("--deploy", "--yes", "--set", "workspace=made")  # beside the one that is there
@@ -93,6 +94,7 @@ FLOWS = (
     Command("batch", more=(*BATCH, "--cancel"), only="sagemaker"),
     Command("delete", more=("--yes",)),
     Command("template", more=WORKSPACE, only="azureml"),
+    Command("plan", more=CLUSTER, only="azureml"),
     Command("template", "a", more=WHOLE, only="sagemaker"),
     Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
     Command("template", "b", (1,), WHOLE, changed=True, says=STACK_FAILS, only="sagemaker"),
