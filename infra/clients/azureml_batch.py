@@ -7,7 +7,7 @@ a folder of a datastore.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from onnxferry.infra.clients.azureml import Tags, Until, Workspace
 from onnxferry.infra.clients.azureml_types import ManagedDeployment
-from onnxferry.infra.errors import NotHealthy
+from onnxferry.infra.errors import NoCredentials, NotHealthy, Unavailable
 
 _FAILED = frozenset({"Failed", "Canceled"})
 
@@ -111,21 +111,23 @@ class BatchEndpoints:
         source = Input(type=facts["kind"], path=facts["input"])
         answers = Output(type="uri_folder", path=facts["output"])
         compute = {"target": f"azureml:{facts['compute']}", "instance_count": facts["instances"]}
-        with self._workspace.translated(f"job {facts['name']} of "):
-            begun = self._endpoints.invoke(
-                endpoint,
-                deployment_name=deployment,
-                inputs={"input": source},
-                outputs={"score": answers},
-                job_name=facts["name"],
-                params_override=[{"compute": compute}],
-            )
-        return str(begun.name)
+        ask = partial(
+            self._endpoints.invoke,
+            endpoint,
+            deployment_name=deployment,
+            inputs={"input": source},
+            outputs={"score": answers},
+            job_name=facts["name"],
+            params_override=[{"compute": compute}],
+        )
+        return str(self._own(f"job {facts['name']} of ", ask).name)
 
     def jobs(self, endpoint: str) -> dict[str, str]:
         """The states of all jobs that there ever were of a batch endpoint, by name."""
-        with self._workspace.translated(f"jobs of batch endpoint {endpoint} of "):
-            return {job.name: str(job.status) for job in self._endpoints.list_jobs(endpoint)}
+        found = self._own(
+            f"jobs of batch endpoint {endpoint} of ", partial(self._endpoints.list_jobs, endpoint)
+        )
+        return {job.name: str(job.status) for job in found}
 
     def cancel(self, job: str, until: Until) -> None:
         """Ask for a job to be stopped."""
@@ -162,6 +164,17 @@ class BatchEndpoints:
     def delete_cluster(self, name: str, until: Until) -> None:
         """Delete a cluster."""
         self._workspace.run(f"compute {name} of ", until, self._computes.begin_delete, name)
+
+    def _own(self, what: str, ask: Callable[[], Any]) -> Any:
+        """Ask AzureML's own hosts, whose token the SDK does not renew. Once more where it has
+        expired, or there was no answer: a job's name makes that harmless."""
+        try:
+            with self._workspace.translated(what):
+                return ask()
+        except (NoCredentials, Unavailable):
+            self._workspace.session.credential.renew()
+            with self._workspace.translated(what):
+                return ask()
 
     def users(self, cluster: str) -> list[str]:
         """The deployments of all batch endpoints of the workspace that name the cluster."""

@@ -40,6 +40,9 @@ _ACCOUNTS, _SITES = "Microsoft.Storage/storageAccounts", "Microsoft.Web/sites"
 _LOGS = "Microsoft.OperationalInsights/workspaces"
 _QUERY = re.compile(r"/v1/workspaces/(?P<id>[^/]+)/query", re.IGNORECASE)
 _SCM = re.compile(r"(?P<app>[\w-]+)\.scm\.localhost(:\d+)?", re.IGNORECASE)
+_BATCHES = "Microsoft.MachineLearningServices/workspaces/batchEndpoints"
+_BATCH = re.compile(r"(?P<endpoint>[^.]+)\.inference\.ml\.localhost(:\d+)?", re.IGNORECASE)
+_JOBS = re.compile(r"/mferp/managementfrontend(?P<endpoint>/.+/batchEndpoints/[^/]+)/jobs")
 _SUBSCRIPTION = re.compile(r"/subscriptions/[^/]+/?", re.IGNORECASE)
 _GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+", re.IGNORECASE)
 
@@ -129,6 +132,12 @@ def needed(call: Call, store: Store) -> Iterator[Permission]:
     elif match := _SCM.fullmatch(call.host):
         sites = _ids(store, _SITES, match["app"])
         yield from (Permission(f"{_SITES}/publish/Action", id_) for id_ in sites)
+    elif (match := _BATCH.fullmatch(call.host)) and call.path == "/jobs":
+        for id_ in _ids(store, _BATCHES, match["endpoint"]):
+            for below in ("jobs", "deployments/jobs"):
+                yield Permission(f"{_BATCHES}/{below}/write", id_)
+    elif match := _JOBS.fullmatch(call.path):
+        yield Permission(f"{_BATCHES}/jobs/read", match["endpoint"])
     elif match := _QUERY.fullmatch(call.path):
         yield from _asked(call, store, match["id"])
     elif _SUBSCRIPTION.match(call.path):

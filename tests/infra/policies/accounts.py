@@ -17,7 +17,8 @@ from unittest import mock
 
 import boto3
 
-from onnxferry.infra.sagemaker.batch import cloud as batch_cloud
+from onnxferry.infra.azureml.batch import cloud as azureml_batch
+from onnxferry.infra.sagemaker.batch import cloud as sagemaker_batch
 from onnxferry.infra.waiting import Clock
 from tests import tiny
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
@@ -25,6 +26,7 @@ from tests.fakes.aws.endpoints import Trouble
 from tests.fakes.aws.in_process import attach
 from tests.fakes.aws.role_rights import NETWORK as ROLE_NETWORK
 from tests.fakes.azure import AzureFake
+from tests.fakes.azure.blob import Blob
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.login import PRINCIPAL
@@ -77,6 +79,9 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {  # settings of another run of `depl
     },
     "functions": {**_ALL, "instance_memory_mb": 4096},
 }
+
+
+BATCHES: Mapping[str, Any] = {"azureml": azureml_batch, "sagemaker": sagemaker_batch}
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
         if identity:
             store["properties"]["credentials"] = {"credentialsType": "None"}
             fake.blobs.keyless.add("wsstore")
-        yield Account(line, fake.authorizer, functools.partial(_captured, ml))
+        yield Account(line, fake.authorizer, functools.partial(_prepared, ml))
 
 
 @contextmanager
@@ -215,9 +220,9 @@ def _line(target: str, settings: Mapping[str, Any], models: Models) -> Iterator[
         connect = functools.partial(room.connect, clock=_quick())
         stack.enter_context(mock.patch.object(room, "connect", connect))
         stack.enter_context(mock.patch("onnxferry.scripts.package.package", line.package))
-        if target == "sagemaker":
-            jobs = functools.partial(batch_cloud.connect, clock=_quick())
-            stack.enter_context(mock.patch.object(batch_cloud, "connect", jobs))
+        if target in BATCHES:
+            jobs = functools.partial(BATCHES[target].connect, clock=_quick())
+            stack.enter_context(mock.patch.object(BATCHES[target], "connect", jobs))
         yield line
 
 
@@ -281,10 +286,15 @@ class _Others:
         return [key for key in keys if key.startswith(mine) and key.endswith("golden.json")][:1]
 
 
-def _captured(ml: MachineLearning, command: Command) -> None:
-    """What the data collector has captured arrives before it is read."""
+def _prepared(ml: MachineLearning, command: Command) -> None:
+    """What the data collector has captured arrives before it is read; what is to be scored is
+    there, and of a job that shall fail, what it fails for."""
     if command.name == "compare":
         ml.collector.deliver()
+    if command.name == "batch":
+        text = json.dumps({"inputs": tiny.QUESTION}).encode() + b"\n"
+        ml.azure.blobs.accounts["wsstore"]["azureml-blobstore"]["in/a.jsonl"] = Blob(text)
+        ml.batch.failing = command.says
 
 
 def _unseen(account: AzureAccount, command: Command) -> None:

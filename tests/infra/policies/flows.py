@@ -20,6 +20,7 @@ from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scripts.package import Package, package
 from onnxferry.system.hashes import sha256
 from tests import tiny
+from tests.infra.azureml.batch.batches import batch_package
 
 NAME = "squad"
 WORDS = {"a": "rebecca", "b": "dolly", "c": "parton", "wrong": "1946"}  # model -> its answer
@@ -46,6 +47,11 @@ class Command:
 
 QUESTION = "question.json"
 BATCH = ("--input", "s3://data/in/", "--output", "s3://data/out/", "--overwrite", "--yes")
+_STORE = "azureml://datastores/workspaceblobstore/paths"
+AZURE_BATCH = (
+    *("--input", f"{_STORE}/in/", "--output", f"{_STORE}/out/"),
+    *("--overwrite", "--yes"),
+)
 READS = (
     Command("plan"),
     Command("drift", codes=(2,)),
@@ -92,6 +98,10 @@ FLOWS = (
     Command("batch", more=BATCH, only="sagemaker"),
     Command("batch", more=(*BATCH, "--no-wait"), only="sagemaker"),
     Command("batch", more=(*BATCH, "--cancel"), only="sagemaker"),
+    Command("batch", codes=(1,), more=AZURE_BATCH, says="ended as Failed", only="azureml"),
+    Command("batch", more=AZURE_BATCH, only="azureml"),
+    Command("batch", more=(*AZURE_BATCH, "--no-wait"), only="azureml"),
+    Command("batch", more=(*AZURE_BATCH, "--cancel"), only="azureml"),
     Command("delete", more=("--yes",)),
     Command("template", more=WORKSPACE, only="azureml"),
     Command("plan", more=CLUSTER, only="azureml"),
@@ -212,13 +222,16 @@ def _spoil(folder: Path) -> None:
 
 
 def _package(target: str, model: Path) -> Package:
-    """Without libraries, which no fake loads, and for AzureML with one file of code."""
+    """Without libraries, which no fake loads, and for AzureML with the scripts alone as code."""
     made = {"functions": _zipped, "sagemaker": _tarred}
     if target in made:
         path = made[target](model)
         return Package(target, "tiny-qa", path, sha256(path), path.stat().st_size, "3.12", ())
     built = package(model, target, out=model.parent / f"{model.name}-out", report=_quiet)
-    kept = (m for m in built.members if m.path.startswith("model/") or m.path == "code/score.py")
+    if target == "azureml":
+        built = batch_package(built, model.parent / f"{model.name}-batch")
+    scripts = ("code/score.py", "code/batch.py")
+    kept = (m for m in built.members if m.path.startswith("model/") or m.path in scripts)
     return replace(built, members=tuple(kept))
 
 

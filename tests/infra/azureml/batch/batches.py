@@ -19,6 +19,7 @@ from onnxferry.infra.execution import Consent, execute
 from onnxferry.infra.jobs import BatchJobs, BatchRequest, JobStatus
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.waiting import Clock
+from onnxferry.scripts.package import Package
 from onnxferry.scripts.package.contract import Member
 from onnxferry.system.hashes import sha256
 from tests import tiny
@@ -55,10 +56,15 @@ def run(mini_batch):
 
 
 def with_batch(bundle: Bundle, folder: Path) -> Bundle:
-    """The bundle with the files that a batch needs, where its package has none yet."""
-    if (bundle.package.path / FILE).exists():
-        return bundle
-    shutil.copytree(bundle.package.path, folder)
+    """The bundle with the files that a batch needs."""
+    return replace(bundle, package=batch_package(bundle.package, folder))
+
+
+def batch_package(package: Package, folder: Path) -> Package:
+    """The package with the files that a batch needs, where it has none yet: a copy at `folder`."""
+    if (package.path / FILE).exists():
+        return package
+    shutil.copytree(package.path, folder)
     settings: dict[str, Any] = {
         "mini_batch_size": 1,
         "max_concurrency_per_instance": 1,
@@ -80,8 +86,7 @@ def with_batch(bundle: Bundle, folder: Path) -> Bundle:
     script = folder / "code" / "batch.py"
     script.write_text(SCRIPT)
     added = Member("code/batch.py", script.stat().st_size, sha256(script))
-    members = (*bundle.package.members, added)
-    return replace(bundle, package=replace(bundle.package, path=folder, members=members))
+    return replace(package, path=folder, members=(*package.members, added))
 
 
 def lean(bundle: Bundle) -> Bundle:
