@@ -59,8 +59,12 @@ class DeliveryPipeline:
 
     @property
     def seconds(self) -> int:
-        """How long a sign-in holds: for the longest deployment that deploy.toml allows."""
-        return min(12 * 3600, 3600 + int(120 * self.settings.wait_minutes))
+        """How long a sign-in holds: for the longest deployment that deploy.toml allows, with the
+        waits of a roll-out in steps, and as long again for what its checks look at, which comes
+        late."""
+        rollout = getattr(self.settings, "rollout", None)
+        steps = 2 * rollout.step_seconds if rollout else 0
+        return min(12 * 3600, 3600 + int(120 * self.settings.wait_minutes) + steps)
 
 
 def mistakes(pipeline: DeliveryPipeline, cloud: str) -> Iterator[str]:

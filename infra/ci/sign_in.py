@@ -1,5 +1,9 @@
 """How a job signs in, by provider and cloud: with a token that the provider signs for it, and never
-with a key. On GitHub a step signs the whole job in, on Azure DevOps a task signs its script in."""
+with a key. On GitHub a step signs the whole job in, on Azure DevOps a task signs its script in.
+
+Azure takes such a token for some minutes, and gives others for it for an hour or so. A deployment
+may need one later, so its job signs in again and again meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,9 @@ Uses = Callable[..., Step]
 
 def github(pipeline: DeliveryPipeline, role: str, uses: Uses) -> list[Step]:
     """The steps that sign a job of GitHub Actions in."""
-    return [_GITHUB[_cloud(pipeline)](pipeline, role, uses)]
+    cloud = _cloud(pipeline)
+    keeps = cloud == "azure" and role == "deployer"
+    return [_GITHUB[cloud](pipeline, role, uses), *([dict(_KEPT)] if keeps else [])]
 
 
 def azure_devops(pipeline: DeliveryPipeline, role: str, title: str, file: str) -> Step:
@@ -39,6 +45,28 @@ def _github_aws(pipeline: DeliveryPipeline, role: str, uses: Uses) -> Step:
         role_duration_seconds=pipeline.seconds,
         role_session_name="onnxferry-${{ github.run_id }}",
     )
+
+
+_AGAIN = r"""
+set -euo pipefail
+renewed() {
+  asked="$ACTIONS_ID_TOKEN_REQUEST_URL&audience=api://AzureADTokenExchange"
+  signed="Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+  curl --silent --show-error --fail --header "$signed" "$asked" |
+    python -c 'import json, sys; print(json.load(sys.stdin)["value"])'
+}
+(
+  while sleep 240; do
+    az login --service-principal --username "$CLIENT" --tenant "$TENANT" \
+      --federated-token "$(renewed)" --output none || echo "signing in again failed"
+  done
+) > "$RUNNER_TEMP/sign-in.log" 2>&1 &
+"""
+_KEPT: Step = {
+    "name": "Stay signed in",
+    "run": _AGAIN.lstrip(),
+    "env": {"CLIENT": "${{ vars.AZURE_CLIENT_ID }}", "TENANT": "${{ vars.AZURE_TENANT_ID }}"},
+}
 
 
 def _github_azure(pipeline: DeliveryPipeline, role: str, uses: Uses) -> Step:
@@ -71,6 +99,8 @@ def _azure_devops_azure(pipeline: DeliveryPipeline, role: str, path: str) -> Ste
         "scriptPath": path,
         "workingDirectory": "$(Build.SourcesDirectory)",
     }
+    if role == "deployer":
+        inputs["keepAzSessionActive"] = True
     return {"task": "AzureCLI@2", "inputs": inputs}
 
 

@@ -168,6 +168,13 @@ def test_what_a_job_may_take_follows_from_the_longest_wait(tmp_path: Path) -> No
     assert (sign_in["role-duration-seconds"], deploy["timeout-minutes"]) == (32400, 540)
 
 
+def test_a_roll_out_in_steps_is_waited_for(tmp_path: Path) -> None:
+    more = 'rollout = { traffic = "linear", step_percent = 25, wait_seconds = 600 }\n'
+    ci(repository(tmp_path, "azureml", more=more), "azureml", "github")
+    deploy = pipeline(tmp_path, "github", "Squad-azureml")["jobs"]["deploy"]
+    assert deploy["timeout-minutes"] == 60 + 2 * 30 + 2 * 3 * 10
+
+
 def test_only_the_job_that_prepares_installs_the_tool_chain(tmp_path: Path) -> None:
     ci(repository(tmp_path, "sagemaker"), "sagemaker", "github")
     commands = {job: str([*scripts(tmp_path, "github", job)]) for job in JOBS["github"]}
