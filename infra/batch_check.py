@@ -62,8 +62,10 @@ class Sample:
 
 
 def check(model_dir: Path, dataset: Dataset, fetch: Fetch) -> Sample:
-    """Score the first rows of what is missing. Raises UsageError where the model takes none of
-    them, or a file cannot be read."""
+    """Score the first rows of what is missing; none of a format whose rows are not read here.
+    Raises UsageError where the model takes none of them, or a file cannot be read."""
+    if dataset.format.name not in _READERS:
+        return Sample()
     scorer, found = load(model_dir), Sample()
     for file in dataset.missing[: _FILES if dataset.format is PICTURES else 1]:
         rows = _READERS[dataset.format.name](file, fetch)

@@ -1,6 +1,7 @@
 """The command `batch`: score files in the cloud's storage, with no endpoint for it.
 
 onnxferry batch --target sagemaker --input s3://BUCKET/in/ --output s3://BUCKET/out/
+onnxferry batch --target azureml --input azureml://datastores/NAME/paths/in/ --output azureml://...
 onnxferry batch ... --cancel
 """
 
@@ -10,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +20,7 @@ from onnxferry.infra.command_options import CommandOptions
 from onnxferry.infra.execution import Consent, execute
 from onnxferry.system import options
 from onnxferry.system.console import stage
+from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 from onnxferry.targets import batched
 
@@ -27,11 +30,12 @@ if TYPE_CHECKING:
     from onnxferry.infra.jobs import BatchJobs, BatchRequest, Dataset, JobStatus
     from onnxferry.infra.plan import Plan
 
-_INPUT = "Folder or file to score: JSON Lines, CSV or pictures, by the suffix."
+_INPUT = "Folder or file to score: JSON Lines, CSV, Parquet (azureml) or pictures, by the suffix."
 _OUTPUT = "Folder for the answers: NAME.out for each file NAME, a line for each line."
 _TYPE = "Instance type; default: that of the endpoint."
 _OVERWRITE = "Score all files again; otherwise those that have answers are left out."
 _CANCEL = "Stop the job that is at work on this input and output."
+_DOWNLOAD = "Folder of this machine for the answers, too, once the job has ended."
 
 
 @options.command()
@@ -53,6 +57,7 @@ _CANCEL = "Stop the job that is at work on this input and output."
 @click.option("--check/--no-check", default=True, help="Score the first rows here before.")
 @click.option("--wait/--no-wait", default=True, help="Follow the job to its end.")
 @click.option("--cancel", is_flag=True, help=_CANCEL)
+@click.option("--download", type=click.Path(file_okay=False, path_type=Path), help=_DOWNLOAD)
 @click.option("--format", "form", type=options.FORMATS, default="text", help="Of what is printed.")
 @options.force
 def batch(yes: bool, force: bool, cancel: bool, wait: bool, form: str, **flags: Any) -> None:
@@ -64,7 +69,9 @@ def batch(yes: bool, force: bool, cancel: bool, wait: bool, form: str, **flags: 
 
     keys = ("source", "answers", "instance_type", "instances", "overwrite")
     asked = BatchRequest(*(flags.pop(key) for key in keys))
-    checked = flags.pop("check")
+    checked, folder = flags.pop("check"), flags.pop("download")
+    if folder and not wait:
+        raise UsageError("--download: there are no answers before the job has ended; not --no-wait")
     given = CommandOptions(**flags)
     jobs: BatchJobs = given.connected("jobs")
     jobs.sign_in()
@@ -82,13 +89,14 @@ def batch(yes: bool, force: bool, cancel: bool, wait: bool, form: str, **flags: 
 
     name = _started(execute(planned_by, jobs, consent, force))
     if name and wait:
-        _end(_followed(jobs, name, asked), jobs, asked, form)
+        _end(_followed(jobs, name, asked), jobs, asked, (form, folder))
     else:
         done, total = len(dataset.done), len(dataset.files)
         none = JobStatus("", "nothing was missing", running=False, done=done, total=total)
         _say(jobs.job(name, asked) if name else none, asked, form)
         if not name:  # a run that ended early may have left it
             _finish(jobs, asked)
+            _download(jobs, asked, folder)
 
 
 def _bundle(given: CommandOptions) -> Bundle:
@@ -161,11 +169,18 @@ def _followed(jobs: BatchJobs, name: str, asked: BatchRequest) -> JobStatus:
     return status
 
 
-def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> None:
+def _end(
+    ended: JobStatus, jobs: BatchJobs, asked: BatchRequest, how: tuple[str, Path | None]
+) -> None:
+    """Say `how` the job ended (a format), with the answers in place, and in a folder here."""
     from onnxferry.infra.errors import BatchFailed
 
+    form, folder = how
+    with stage(f"collect the answers of {ended.name}") as progress:
+        status = jobs.collected(ended, asked, progress)
     _say(status, asked, form)
     _finish(jobs, asked)
+    _download(jobs, asked, folder)
     missing = status.total - status.done
     if status.succeeded and not missing:
         return
@@ -174,6 +189,23 @@ def _end(status: JobStatus, jobs: BatchJobs, asked: BatchRequest, form: str) -> 
         f"{status.name} ended as {status.state}, and {missing:,} of {status.total:,} file(s) have"
         f" no answer. The same command again does what is missing.{why}"
     )
+
+
+def _download(jobs: BatchJobs, asked: BatchRequest, folder: Path | None) -> None:
+    """Write the answers that there are below `folder`, each file in whole or not at all."""
+    if folder is None:
+        return
+    dataset = jobs.dataset(asked)
+    with stage(f"download to {folder}") as progress:
+        for file in (file for file in dataset.files if file.name in dataset.done):
+            path = folder / f"{file.name}.out"
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise UsageError(f"--download: {file.name} would lie outside of {folder}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{path.name}.part")
+            progress(file.name)
+            jobs.fetch(asked, file, part)
+            part.replace(path)
 
 
 def _finish(jobs: BatchJobs, asked: BatchRequest) -> None:

@@ -69,7 +69,9 @@ def batch_meter(instance_type: str) -> str:
 
 
 def cpus(instance_type: str) -> int:
-    """The virtual CPUs of an instance type, by its size."""
+    """The virtual CPUs of an instance type, by its size ("xlarge") or its number ("F4s")."""
+    if numbered := re.fullmatch(r"Standard_[A-Z]+(\d+).*", instance_type):
+        return int(numbered[1])
     size = instance_type.rpartition(".")[2]
     found = re.fullmatch(r"(\d+)xlarge", size)
     return 4 * int(found[1]) if found else _CPUS.get(size, 2)

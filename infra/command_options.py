@@ -62,9 +62,10 @@ class CommandOptions:
         return layout_of(self.target, getattr(settings, "package_image", ""))
 
     def connected(self, by: str = "connect") -> Any:
-        """The target's cloud, for its endpoint; with `by` "jobs" its batch jobs. Raises UsageError
-        where its library is missing."""
-        name, target = self.endpoint_name, TARGETS[self.target]
+        """The target's cloud, for its endpoint; with `by` "jobs" its batch jobs, with "place" what
+        all endpoints share. Raises UsageError where its library is missing."""
+        target = TARGETS[self.target]
+        name = "" if by == "place" else self.endpoint_name
         try:
             connect = load(getattr(target, by))
         except ModuleNotFoundError as e:

@@ -1,6 +1,6 @@
 """The command `compare`: how a shadow answers the requests that the live version answers.
 
-onnxferry deploy --target sagemaker --set rollout.shadow=20
+onnxferry deploy --target sagemaker --set rollout.shadow=20     # azureml: rollout.mirror=20
 onnxferry compare --target sagemaker
 onnxferry compare --target sagemaker --min-agreement 0.99 --max-slower 1.5    # for a pipeline
 """
@@ -74,8 +74,9 @@ class ShadowLimits:
 @click.option("--max-slower", type=click.FloatRange(0, min_open=True), help=_SLOWER)
 def compare(hours: float | None, limit: int, output: str, **flags: Any) -> None:
     """Report how a shadow answers, and how fast, beside the live version: a new version that gets a
-    copy of the requests (rollout.shadow of deploy.toml), by the captured data. Changes nothing.
-    Exit code 1 where there is nothing to compare yet, or a limit that was asked for is not kept."""
+    copy of the requests (rollout.shadow of deploy.toml, on AzureML rollout.mirror), by the
+    captured data. Changes nothing. Exit code 1 where there is nothing to compare yet, or a limit
+    that was asked for is not kept."""
     from onnxferry.infra import comparison, comparison_text
 
     limits = ShadowLimits(flags.pop("min_agreement"), flags.pop("max_slower"))
@@ -123,5 +124,6 @@ def _nothing(found: ComparisonReport) -> str:
         )
     return (
         "nothing to compare: no request was captured of both versions. Set capture.percent = 100,"
-        " and where capture.redact is true let clients send an InferenceId with each request"
+        " and where capture.redact is true let clients send an id with each request (SageMaker:"
+        " InferenceId; AzureML: x-request-id)"
     )

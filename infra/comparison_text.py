@@ -35,7 +35,7 @@ def _versions(found: ComparisonReport) -> Table:
 
 def _rows(*both: VersionSummary) -> Iterator[tuple[str, ...]]:
     yield "version", *(one.version for one in both)
-    yield "variant", *(one.name for one in both)
+    yield "name", *(one.name for one in both)
     yield "captured answers that were read", *(str(one.captured) for one in both)
     yield "errors among those compared", *(str(one.errors) for one in both)
     for name, told in _METRICS.items():

@@ -1,7 +1,8 @@
 """deploy.toml, the environment and the command line as one validated DeployConfig.
 
-Flags win over the environment (ONNXFERRY_SAGEMAKER_REGION=...) and that over the file. Secrets
-have no place here: the clouds' own sign-in holds them.
+Flags win over the environment (ONNXFERRY_SAGEMAKER_REGION=...) and that over the file, and that
+over the config.json of an Azure Machine Learning workspace. Secrets have no place here: the clouds'
+own sign-in holds them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from onnxferry.infra import environment_variables as variables
+from onnxferry.infra import workspace_file
 from onnxferry.infra.config_texts import put
 from onnxferry.infra.nested_tables import Model, by_variable, keys, tables_in, tags_of
 from onnxferry.infra.target_tables import AzureML, Functions, MLflow, SageMaker, Table
@@ -69,6 +71,7 @@ def load(
         put(data, TABLES, path, value)
         origins[path] = f"--set {path}"
     data.setdefault(target, {})
+    origins |= workspace_file.fill(data, target, file)
     try:
         return ALL.model_validate(data)
     except pydantic.ValidationError as e:
@@ -117,6 +120,8 @@ def _mistake(error: ErrorDetails, file: Path, origins: Mapping[str, str]) -> str
     path, known, field = _place(error["loc"])
     if error["type"] == "missing":
         ways = f"in {file}, as {_variable(path)} or with --set {path}=..."
+        if path in {f"azureml.{key}" for key in workspace_file.KEYS}:
+            ways += ", or put the workspace's config.json beside it"
         return f"{path}: needed, and not set; set it {ways}"
     start = f"{path} ({_origin(path, origins, file)})"
     if error["type"] == "extra_forbidden":

@@ -24,6 +24,7 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
     },
     "azureml": {
         "deployment": HOURLY,
+        "batch job": HOURLY,
         "model files": _STORED,
         "code files": _STORED,
         "files": _STORED,

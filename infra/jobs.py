@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from onnxferry.infra.cloud import Bundle, Cloud
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.waiting import Clock
+from onnxferry.system.console import Progress
 
 if TYPE_CHECKING:
     from onnxferry.infra.batch_check import Sample
@@ -35,18 +37,21 @@ CSV = DataFormat("CSV", "text/csv; charset=utf-8", (".csv",))
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 PICTURES = DataFormat("pictures", "image/x-image", _SUFFIXES, rows=False)
 FORMATS = (JSON_LINES, CSV, PICTURES)
+PARQUET = DataFormat("Parquet", "application/vnd.apache.parquet", (".parquet",))  # of AzureML alone
 
 
 @dataclass(frozen=True)
 class BatchRequest:
     """What a user asks for: the files at `input` scored into `output`, both addresses of the
-    cloud's storage, on so many `instances`. `instance_type` may be "" for the target's own."""
+    cloud's storage, on so many `instances`. `instance_type` may be "" for the target's own;
+    `low_priority` ones may be taken away."""
 
     input: str
     output: str
     instance_type: str = ""
     instances: int = 1
     overwrite: bool = False
+    low_priority: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,12 @@ class BatchJobs(Cloud, Protocol):
 
     def job(self, name: str, asked: BatchRequest) -> JobStatus:
         """How far a job is."""
+
+    def collected(self, status: JobStatus, asked: BatchRequest, progress: Progress) -> JobStatus:
+        """The status of a job that has ended, with its answer files in place."""
+
+    def fetch(self, asked: BatchRequest, file: DataFile, path: Path) -> None:
+        """Write the answer file of an input to `path`."""
 
     def finish(self, asked: BatchRequest) -> None:
         """Take back what only a job needs, where none is at work on this any more."""

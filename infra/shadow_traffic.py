@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 from onnxferry.infra.request_metrics import RequestMetrics
 from onnxferry.scoring.codecs.headers import MediaType
@@ -34,6 +36,11 @@ class CapturedAnswer:
         """The answer's, without parameters."""
         return MediaType.parse(self.content_type).name
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """By what it may be paired with another version's."""
+        return tuple(filter(None, (*self.ids, self.request)))
+
 
 @dataclass(frozen=True)
 class VersionTraffic:
@@ -57,6 +64,24 @@ class ShadowTraffic:
     serving: VersionTraffic
     shadow: VersionTraffic
     notes: tuple[str, ...] = ()
+
+
+class Timed(Protocol):
+    """What has a time, ISO 8601."""
+
+    @property
+    def time(self) -> str:
+        """When it was answered."""
+
+
+def first_asked(answers: Iterable[Timed], since: datetime) -> datetime:
+    """When the earliest of the requests may have come: a little before it was answered, and not
+    before `since`."""
+    try:
+        at = datetime.fromisoformat(min(one.time for one in answers).replace("Z", "+00:00"))
+    except ValueError:  # there is none, or its time is written otherwise
+        return since
+    return max(since, at - timedelta(minutes=5))
 
 
 Paired = tuple[CapturedAnswer, CapturedAnswer]

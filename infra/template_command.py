@@ -4,6 +4,7 @@ onnxferry template --target functions                        # print it; asks no
 onnxferry template --target functions --file functions.json --what-if
 onnxferry template --target functions --deploy
 onnxferry template --target sagemaker --deploy --endpoint    # the package and its endpoint, too
+onnxferry template --target azureml --what-if                # the workspace of all endpoints
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def template(path: Path | None, kind: str | None, output: str, **flags: Any) -> 
         raise UsageError(
             "--endpoint goes with --what-if or --deploy: a template that is written has both"
         )
-    cloud: Templated = given.connected()
+    shared = bool(TARGETS[given.target].place) and kind == TARGETS[given.target].templates[0]
+    cloud: Templated = given.connected("place" if shared else "connect")
     planned_by = _planned_by(cloud, given, endpoint=endpoint)
     if path or not (what_if or deploy):
         _write(cloud.template(_package(given), kind, over=what_if or deploy), path)
@@ -77,7 +79,10 @@ def template(path: Path | None, kind: str | None, output: str, **flags: Any) -> 
         _preview(planned_by(), output)
     if deploy:
         consent = Consent(yes=yes, terminal=sys.stdin.isatty(), always=True)
-        _report(execute(planned_by, cloud, consent, force), output, endpoint=endpoint)
+        plan = execute(planned_by, cloud, consent, force)
+        command = program("invoke" if endpoint else "deploy")
+        named = "" if shared else f" --name {plan.name}"
+        _report(plan, output, f"{command} --target {plan.target}{named}")
 
 
 def _kind(target: str, kind: str | None, *, asks: bool) -> str:
@@ -148,13 +153,10 @@ def _preview(plan: Plan, output: str) -> None:
     click.echo(plan.to_json() if output == "json" else plan_text(plan), nl=output != "json")
 
 
-def _report(plan: Plan, output: str, *, endpoint: bool) -> None:
-    """What was made and changed, and what comes next."""
+def _report(plan: Plan, output: str, following: str) -> None:
+    """What was made and changed, and the command that comes next."""
     done = [[step.action.value, step.resource, step.name] for step in plan.changes]
     if output == "json":
         click.echo(json.dumps({"deployed": done}, indent=2))
         return
-    command = program("invoke" if endpoint else "deploy")
-    purpose = "ask it" if endpoint else "publish the package"
-    named = f"{command} --target {plan.target} --name {plan.name}"
-    click.echo(f"All is as the template says. To {purpose}: {named}")
+    click.echo(f"All is as the template says. Next: {following}")

@@ -17,7 +17,9 @@ class Target:
 
     `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
-    are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none.
+    are "" where there is no cloud. `jobs` gives its BatchJobs likewise, "" where it has none;
+    `place` what all its endpoints share and nobody makes by deploying one, as a template: then the
+    first of `templates` is of that.
     `extra` is what pip installs for it: onnxferry[extra]; `templates`, as what its infrastructure
     can be had, the cloud's own kind first; `shadows`, whether a new version can get a copy of the
     requests, to be compared; `keys`, whether callers may be let in by keys.
@@ -28,6 +30,7 @@ class Target:
     settings: str = ""
     connect: str = ""
     jobs: str = ""
+    place: str = ""
     extra: str = ""
     templates: tuple[str, ...] = ()
     shadows: bool = False
@@ -49,7 +52,14 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
 
 
 TARGETS = {
-    "azureml": replace(_target("azureml", "AzureML", "azure"), keys=True),
+    "azureml": replace(
+        _target("azureml", "AzureML", "azure"),
+        jobs="onnxferry.infra.azureml.batch.cloud:connect",
+        shadows=True,
+        keys=True,
+        place="onnxferry.infra.azureml.workspace:connect",
+        templates=("arm",),
+    ),
     "container": _target("container"),
     "functions": replace(_target("functions", "Functions", "azure"), templates=("arm",), keys=True),
     "local": _target("local", extra="local"),

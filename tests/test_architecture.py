@@ -45,8 +45,8 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL", "urllib3"},
     "onnxferry/pipelines": {"numpy", "yaml"},  # a host loads them with the local server
     "targets/__init__.py": set(),
-    # the server is a Flask application
-    "targets/azureml": {"azureml_inference_server_http", "flask"},
+    # the server is a Flask application; Parquet in batch jobs
+    "targets/azureml": {"azureml_inference_server_http", "flask", "pyarrow"},
     "targets/local": {
         "click",
         "fastapi",

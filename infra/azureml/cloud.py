@@ -8,12 +8,28 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import ClassVar
 
-from onnxferry.infra.azureml import deletion, listing, plan, quota
+from onnxferry.infra.azureml import (
+    capture,
+    deletion,
+    given_identity,
+    kubernetes,
+    listing,
+    mirror,
+    plan,
+    quota,
+    rollout,
+)
 from onnxferry.infra.azureml.assets import Assets, read_assets
+from onnxferry.infra.azureml.batch import deletion as batch_deletion
+from onnxferry.infra.azureml.batch import jobs as batch_jobs
+from onnxferry.infra.azureml.batch.state import read_batch
 from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
+from onnxferry.infra.azureml.scaling import plan as scaling
+from onnxferry.infra.azureml.scaling.settings import limits
 from onnxferry.infra.azureml.state import Clients, CurrentState, serving_endpoint
+from onnxferry.infra.azureml.traffic import shadow_traffic
 from onnxferry.infra.azureml.watching import Watching
 from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
@@ -26,6 +42,7 @@ from onnxferry.infra.errors import CloudError, NotAllowed, Unavailable
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.log_feeds import LogPlace
 from onnxferry.infra.plan import Action, Plan, Step, Summary
+from onnxferry.infra.shadow_traffic import ShadowTraffic
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
@@ -64,33 +81,53 @@ class AzureMLCloud(Watching):
         now = self.wall().isoformat(timespec="seconds")
         desired = self._desired(bundle, now)
         state = self._read()
-        plan.check(state, desired.endpoint["auth_mode"])
+        plan.check(state, desired.endpoint)
+        kubernetes.check(state, desired.endpoint)
+        kubernetes.check_cluster(self.clients, self.settings)
+        given = given_identity.checked(self.clients, self.settings.identity)
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
+        rollout.refuse_unreadable(self.clients, state, steps)
         count = plan.instances(state, desired)
-        replaces = state.version(state.serving)
+        replaces = state.version(state.before or state.serving)
         on = f"{count} x {self.settings.serving.instance_type}"
-        summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
+        will, waits = bundle.version, rollout.minutes(steps)
+        if mirror.is_wanted(state, desired):
+            will, on = replaces, mirror.running(state)
+            count += state.ours[state.serving].instances
+        summary = Summary(_place(state), will, replaces, on, minutes=(8 + waits, 20 + waits))
         summary = replace(summary, region=state.location, count=count)
-        summary = replace(summary, notes=plan.notes(state, desired))
-        if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
-            summary = self._with_quota(summary, state, desired)
+        notes = (*given, *plan.notes(state, desired), *scaling.shown(state, desired))
+        notes += (*mirror.notes(state, desired), *capture.notes(self.names, self.settings))
+        notes += (*kubernetes.notes(state, self.settings), *rollout.notes(desired, steps))
+        summary = replace(summary, notes=notes)
+        if self.settings.serving.mode == "kubernetes":
+            summary = replace(summary, costs={"deployment": kubernetes.COST})
+        else:
+            summary = self._with_quota(summary, state, desired, steps)
         return self._plan("deploy", steps, summary)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
         steps = plan.rollback(state)
-        target, replaces = state.rolling or state.previous, state.version(state.serving)
+        target = plan.to_go_back_to(state)
+        replaces = state.version(state.coming or state.serving)
+        notes = (*plan.left_notes(state), *scaling.fewer(state, target))
         summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
+        summary = replace(summary, notes=notes)
         return self._plan("roll back", steps, summary)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
+        batch = read_batch(self.clients, self.names, online=state)
+        first = batch_deletion.first(batch)
+        state = batch_deletion.without(state, first)
         steps = deletion.delete(state, read_assets(self.clients, self.names))
-        summary = Summary(_place(state), minutes=(2, 10), notes=deletion.stays(state))
-        return self._plan("delete", steps, summary)
+        notes = (*deletion.stays(state), *capture.kept(state))
+        summary = Summary(_place(state), minutes=(2, 10), notes=notes)
+        return self._plan("delete", [*first, *batch_deletion.last(batch), *steps], summary)
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
@@ -131,7 +168,13 @@ class AzureMLCloud(Watching):
             assets = read_assets(self.clients, self.names)
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
             assets, unread = Assets(), f"not readable: {e}"
-        return _status(state, assets, unread)
+        found = _status(state, assets, unread)
+        batch = batch_jobs.shown(self.clients, state)
+        return replace(found, resources=(*found.resources, *batch))
+
+    def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
+        """See Shadowed."""
+        return shadow_traffic(self.clients, self._read(), since, limit)
 
     def _desired(self, bundle: Bundle, deployed: str) -> DesiredState:
         return desired_state(bundle, self.settings, deployed)
@@ -139,12 +182,20 @@ class AzureMLCloud(Watching):
     def _plan(self, purpose: str, steps: Sequence[Step], summary: Summary) -> Plan:
         return Plan("azureml", purpose, self.names.endpoint, tuple(steps), summary)
 
-    def _with_quota(self, summary: Summary, state: CurrentState, desired: DesiredState) -> Summary:
-        """`summary` with what runs at most, and whether the quota suffices for that."""
+    def _with_quota(
+        self, summary: Summary, state: CurrentState, desired: DesiredState, steps: Sequence[Step]
+    ) -> Summary:
+        """`summary` with what runs at most, where `steps` make it, and whether the quota suffices
+        for that, and for what autoscaling may come to."""
+        made = [s.operation for s in steps if s.action is Action.CREATE]
+        created, scaled = "create_deployment" in made, quota.reach(state, desired)
+        if not created and not (scaled and "put_autoscale" in made):
+            return summary
         azure = AzureQuota(self.clients.session, state.location)
-        shortage, notes = quota.asked(azure, quota.need(state, desired))
-        most = quota.peak(state, desired)
-        return replace(summary, peak=most, shortage=shortage, notes=(*summary.notes, *notes))
+        need = quota.need(state, desired) if created else None
+        shortage, notes = quota.asked(azure, need, scaled)
+        peak = quota.peak(state, desired) if created else ""
+        return replace(summary, peak=peak, shortage=shortage, notes=(*summary.notes, *notes))
 
 
 def _place(state: CurrentState) -> str:
@@ -160,15 +211,21 @@ def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
         "auth mode": endpoint.auth_mode if endpoint else "",
         "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
     }
+    if state.coming:
+        share = state.traffic[state.coming]
+        details["rolling out"] = f"{state.version(state.coming)} at {share} %, not ended"
     url, shown = (endpoint.url, endpoint.state) if endpoint else ("", shown)
-    live, earlier = state.version(state.serving), state.version(state.previous)
+    live, earlier = state.version(state.serving), state.version(plan.to_go_back_to(state))
+    details |= {"shadow": said} if (said := mirror.told(state)) else {}
     found = tuple(_resources(state, assets, unread))
     return EndpointStatus("azureml", names.endpoint, shown, url, live, earlier, found, details)
 
 
 def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
-    roles = {state.previous: "previous", **dict.fromkeys(state.mirrored, "gets a copy of traffic")}
-    roles |= {**dict.fromkeys(state.traffic, "serves")}
+    copies = dict.fromkeys(state.mirrored, f"gets a copy of traffic, {HOURLY}")
+    roles = {state.previous: "previous", **copies, **dict.fromkeys(state.traffic, "serves")}
+    if state.coming:
+        roles |= {state.coming: f"rolling out, not proved, {HOURLY}"}
     names, found = state.names, list[tuple[str, str, str]]()
     if state.endpoint:
         whose = "" if state.is_ours else ", not onnxferry's"
@@ -178,6 +235,9 @@ def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[s
         role = role if d.name in state.ours else "not onnxferry's"
         text = f"{d.state}, {d.instances} x {d.instance_type}, {role}"
         found.append(("deployment", d.name, text))
+    for one in state.scaling.settings:
+        said = limits(one.properties) if one.ours else "not onnxferry's"
+        found.append(("autoscale setting", one.name, f"{said}; of deployment {one.deployment}"))
     found += [(kind, names.asset(v), "registered") for kind, v in sorted(assets.versions)]
     files = unread or (f"{len(assets.file_names)} files" if assets.files else "")
     return [*found, *([("files", names.folder, files)] if files else [])]

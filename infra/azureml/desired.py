@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from onnxferry.infra.azureml.declared import deployment, endpoint, over
+from onnxferry.infra.azureml import declared
+from onnxferry.infra.azureml.scaling.target import Scaled, scaled
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.target_tables import AzureML
+from onnxferry.infra.target_tables.rollout import AzureMLRollout
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
@@ -25,7 +27,9 @@ class DesiredState:
     """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
     `settings` are the deployment's and `endpoint` the endpoint's, as in their YAML files. `files`
     has, of model and code, the folder on this machine ("source") and each file's sha256 ("files");
-    `spec` has the golden request. `deployed` is the time of the deployment, and no difference."""
+    `spec` has the golden request. `deployed` is the time of the deployment, and no difference, nor
+    is how it takes over; `rehearsed_ms` is the p95 of the package's own rehearsal. `scaling` is how
+    Azure Monitor scales the deployment, None where it does not."""
 
     version: str
     versions: Mapping[str, str]
@@ -39,30 +43,29 @@ class DesiredState:
     keep_previous: bool = True
     deployed: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    rollout: AzureMLRollout = field(default_factory=AzureMLRollout)
+    rehearsed_ms: float | None = None
+    scaling: Scaled | None = None
 
 
 def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> DesiredState:
     """Read the package of `bundle`, which is `deployed` now. Raises PackageError when it is not
     AzureML's."""
     package = bundle.package
-    declared = _read(package.path / "deployment.yml")
+    own = _read(package.path / "deployment.yml")
     try:
-        environment = {"image": declared["environment"]["image"]}
-        if conda := declared["environment"].get("conda_file"):  # none: the image as it is
+        environment = declared.environment(config, own["environment"])
+        if conda := environment.get("conda_file"):
             environment["conda_file"] = _read(package.path / conda)
-        script = declared["code_configuration"]["scoring_script"]
-        variables = {**(declared.get("environment_variables") or {}), **config.environment}
-    except (KeyError, TypeError) as e:
+        script = own["code_configuration"]["scoring_script"]
+    except (KeyError, TypeError, AttributeError) as e:
         raise PackageError(
             f"{package.path / 'deployment.yml'}: {e!r} is missing; build the package again"
         ) from e
-    settings = {
-        "scoring_script": script,
-        "environment_variables": variables,
-        "request_settings": declared.get("request_settings") or {},
-        **{probe: declared.get(probe) for probe in ("liveness_probe", "readiness_probe")},
-    }
-    settings = over(settings, deployment(config, record.read(package)))
+    kept = ("environment_variables", "request_settings", "liveness_probe", "readiness_probe")
+    settings = {"scoring_script": script, **{key: own.get(key) or {} for key in kept}}
+    measured = record.of(package)
+    settings = declared.over(settings, declared.deployment(config, measured))
     files = {kind: _files(package, kind) for kind in ("model", "code")}
     versions = {kind: version_of(kind, found["files"]) for kind, found in files.items()}
     versions["environment"] = digest([*environment.values()])
@@ -74,10 +77,13 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         deployment=f"v{bundle.version}-{digest(settings)[:6]}",
         environment=environment,
         settings=settings,
-        endpoint=endpoint(config),
+        endpoint=declared.endpoint(config),
         keep_previous=config.keep_previous,
         deployed=deployed,
         tags=config.tags,
+        rollout=config.rollout,
+        rehearsed_ms=measured.latency_p95_ms if measured else None,
+        scaling=scaled(config, measured),
     )
 
 

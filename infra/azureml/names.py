@@ -20,12 +20,15 @@ DEPLOYED = "onnxferry-deployed"  # tag: when (ISO 8601, UTC)
 COUNT = "onnxferry-instances"  # tag on a deployment: how many instances deploy.toml asked for
 PREVIOUS = "onnxferry-previous"  # tag on the endpoint: the deployment that served before
 ROLLING = "onnxferry-rolling-back"  # tag on the endpoint: where an unfinished roll-back went
+SHADOW = "onnxferry-shadow"  # tag on the endpoint: the deployment that deploying gave copies to
+COMING = "onnxferry-rolling-out"  # tag on the endpoint: what an unfinished roll-out brings
 
 
 _VERSION = re.compile(r"[0-9a-f]{12}")
 _DEPLOYMENT = re.compile(r"v[0-9a-f]{12}-[0-9a-f]{6}")
 _FILE = re.compile(r"(?P<kind>model|code)-(?P<version>[0-9a-f]{12})/(?P=kind)/.+")
 
+_BATCH = 26  # characters; 32 is the most of an endpoint's name
 KINDS = ("model", "environment", "code")  # of what is registered
 Version = tuple[str, str]  # one of KINDS, and its version
 
@@ -43,6 +46,12 @@ class Names:
     def made(self) -> str:
         """The mark's value."""
         return self.endpoint
+
+    @property
+    def batch(self) -> str:
+        """The batch endpoint beside it: both kinds have one space of names in a region, which are
+        parts of their hosts' names."""
+        return f"{self.endpoint[:_BATCH].rstrip('-')}-batch"
 
     @property
     def where(self) -> str:
@@ -103,6 +112,10 @@ class Names:
     def endpoint_id(self) -> str:
         """The endpoint's id."""
         return f"{self.workspace_id}/onlineEndpoints/{self.endpoint}"
+
+    def autoscale(self, deployment: str) -> str:
+        """The name of a deployment's autoscale setting. Workspaces may share a resource group."""
+        return f"onnxferry-{self.endpoint}-{deployment}-{_digest(self.workspace_id.lower())}"
 
     @property
     def workspace_id(self) -> str:

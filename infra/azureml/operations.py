@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from onnxferry.infra.azureml.access import AccessOperations
 from onnxferry.infra.azureml.assets import needed_by
+from onnxferry.infra.azureml.batch.operations import BatchOperations
 from onnxferry.infra.azureml.keys import KeyOperations
 from onnxferry.infra.azureml.names import MADE, Names, Version
 from onnxferry.infra.azureml.rollout_operations import RolloutOperations
 from onnxferry.infra.azureml.scaling.operations import ScalingOperations
 from onnxferry.infra.azureml.smoke import SmokeTest
-from onnxferry.infra.azureml.state import Clients
+from onnxferry.infra.azureml.state import Clients, batch_deployments
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.clients.azureml import Until
@@ -30,7 +32,9 @@ _ELSEWHERE = "another workspace of the region has this name, and names are uniqu
 
 
 @dataclass(frozen=True)
-class Operations(RolloutOperations, ScalingOperations, KeyOperations):
+class Operations(
+    AccessOperations, BatchOperations, KeyOperations, RolloutOperations, ScalingOperations
+):
     """The operations at one endpoint; `wait` waits for what they begin."""
 
     clients: Clients
@@ -91,7 +95,14 @@ class Operations(RolloutOperations, ScalingOperations, KeyOperations):
         where somebody has moved the traffic since the plan."""
         facts, until = step.parameters, self._until(step)
         shift = partial(self.clients.endpoints.shift_traffic, step.name, until=until)
-        shift(facts.get("traffic"), facts["tags"], facts.get("seen"))
+        shift(facts.get("traffic"), facts["tags"], facts.get("seen", ()))
+
+    def mirror_traffic(self, step: Step) -> None:
+        """Copy a part of the endpoint's traffic to a deployment, or end that, and set the tags.
+        Raises Refused where somebody has moved the traffic since the plan."""
+        facts = step.parameters
+        given = (facts["mirror"], facts["tags"], facts["seen"])
+        self.clients.endpoints.mirror_traffic(step.name, *given, self._until(step))
 
     def delete_endpoint(self, step: Step) -> None:
         """Delete the endpoint with all its deployments. Raises Refused where it is not ours, or
@@ -192,10 +203,11 @@ class Operations(RolloutOperations, ScalingOperations, KeyOperations):
                 told(f"{what} stays registered, which costs nothing: {e}")
 
     def _needed(self) -> set[Version]:
-        """What the endpoint's deployments refer to now."""
+        """What the endpoint's deployments, and those for batch jobs, refer to now."""
         endpoints, name = self.clients.endpoints, self.names.endpoint
         there = endpoints.endpoint(name)
-        return needed_by(self.names, endpoints.deployments(name) if there else ())
+        online = endpoints.deployments(name) if there else ()
+        return needed_by(self.names, (*online, *batch_deployments(self.clients, self.names)))
 
     def _not_ours(self, what: str) -> str:
         mark = f"{MADE}={self.names.made}"

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from onnxferry.infra.azureml import mirror
+from onnxferry.infra.azureml import access, mirror
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
-from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
+from onnxferry.infra.azureml.differences import check_fixed, differs
+from onnxferry.infra.azureml.names import (
+    COMING,
+    COUNT,
+    DEPLOYED,
+    KINDS,
+    MADE,
+    PREVIOUS,
+    ROLLING,
+    VERSION,
+)
 from onnxferry.infra.azureml.registration import check_assets, register
-from onnxferry.infra.azureml.rollout import promote, taking_over
+from onnxferry.infra.azureml.rollout import promote, refuse_another, settled, taking_over
 from onnxferry.infra.azureml.scaling import plan as scaling
 from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.azureml.steps import (
@@ -21,14 +31,15 @@ from onnxferry.infra.azureml.steps import (
     smoke_endpoint,
 )
 from onnxferry.infra.clients.azureml_endpoints import FAILED
-from onnxferry.infra.clients.azureml_types import ManagedDeployment
+from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, Step
+from onnxferry.system.exits import program
 
 
-def check(state: CurrentState, auth_mode: str | None = None) -> None:
-    """Raise Refused where the endpoint or its traffic is not ours to change, or `auth_mode` is not
-    the endpoint's."""
+def check(state: CurrentState, wanted: Facts | None = None) -> None:
+    """Raise Refused where the endpoint or its traffic is not ours to change, or the endpoint cannot
+    become what is `wanted`, in the words of endpoint.yml."""
     where = state.names.where
     if state.endpoint and not state.is_ours:
         raise Refused(
@@ -44,63 +55,92 @@ def check(state: CurrentState, auth_mode: str | None = None) -> None:
             f" onnxferry did not make it (no tag {MADE}). Take its traffic away, or choose another"
             " endpoint: --name, or name in [model] of deploy.toml"
         )
-    found = state.endpoint.auth_mode if state.endpoint else ""
-    modes = {mode.lower().replace("_", "") for mode in (found, auth_mode) if mode}
-    if len(modes) > 1:
-        raise Refused(
-            f"{where}: its auth_mode is {found}, and {auth_mode} is asked for, which would lock its"
-            " clients out. Set that in [azureml] of deploy.toml, or deploy under another name"
-        )
+    if wanted:
+        access.check(state, wanted)
 
 
 def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[Step, ...]:
     """The steps that end with `desired` live. Instances are freed before the candidate needs its
     own, and what serves goes last."""
-    check(state, desired.endpoint["auth_mode"])
+    check(state, desired.endpoint)
+    refuse_another(state, desired)
     check_assets(state.names, desired, assets)
     name, golden, kept = desired.deployment, {"spec": desired.spec}, kept_previous(state, desired)
     steps = [*register(state, desired, assets), *_endpoint(state, desired)]
-    first = outdated(state, desired)
+    first, beside = outdated(state, desired), mirror.is_wanted(state, desired)
+    stays = {kept, *(state.traffic if beside else ())}
     steps += [
+        *(mirror.cleared(state) if state.shadow != name else ()),
         *map(delete_deployment, first),
-        *_tags(state, desired, kept),
+        *_tags(state, desired, stays),
+        *access.opened(state, desired),
         *_candidate(state, desired),
     ]
-    serves = dict(state.traffic) == {name: 100}
     steps += scaling.attached(state, desired)
-    if mirror.is_wanted(state, desired):
-        return (*steps, smoke(name, golden), *mirror.mirrored(state, desired))
-    if not serves:
-        steps += [smoke(name, golden), *taking_over(state, desired, kept)]
-    steps.append(smoke_endpoint(state, name, golden))
-    leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
-    if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
-        steps.append(change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept}))
-    last = [one for one in _deletable(state, {name, kept}) if one not in first]
+    if beside:
+        steps += [smoke(name, golden), *mirror.mirrored(state, desired)]
+    else:
+        steps += _live(state, desired, kept)
+    last = [one for one in _deletable(state, {name, *stays}) if one not in first]
     left = [one for one in state.deployments if one.name not in (*first, *last)]
-    needed = {*needed_by(state.names, left), *desired.versions.items()}
-    return (*steps, *map(delete_deployment, last), *prune(state, assets.unused(needed)))
+    needed = {*needed_by(state.names, (*left, *state.batch)), *desired.versions.items()}
+    steps += [] if beside else scaling.rested(state, desired, kept)
+    steps += map(delete_deployment, last)
+    return tuple(scaling.swept(state, [*steps, *prune(state, assets.unused(needed))], [name]))
+
+
+def _live(state: CurrentState, desired: DesiredState, kept: str) -> Iterator[Step]:
+    """The candidate takes over, unless it serves already; the endpoint's tags say so."""
+    name, golden = desired.deployment, {"spec": desired.spec}
+    serves = dict(state.traffic) == {name: 100} and not state.coming
+    taking = [] if serves else [*mirror.released(state, name), *taking_over(state, desired, kept)]
+    yield from [] if serves else [smoke(name, golden)]
+    yield from taking
+    yield smoke_endpoint(state, name, golden)
+    leaving = {k: state.tags[k] for k in (PREVIOUS, ROLLING, COMING) if k in state.tags}
+    if not serves:
+        yield from settled(state, kept, taking)
+    elif leaving and ({ROLLING, COMING} & set(leaving) or not desired.keep_previous):
+        yield change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept})
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
-    """The steps that move the traffic back, or those that a cut-off roll-back has left. Raises
-    NotFound when no deployment served before."""
+    """The steps that take a shadow away, or move the traffic back, or those that a cut-off
+    roll-back has left. Raises NotFound when no deployment served before."""
     check(state)
-    target, where = state.rolling or state.previous, state.names.where
-    if not target or (target == state.serving and not state.rolling):
+    if state.shadow and not (state.rolling or state.coming):
+        return mirror.taken_away(state)
+    target, where = to_go_back_to(state), state.names.where
+    if not target or (target == state.serving and not (state.rolling or state.coming)):
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
-    ends = (smoke_endpoint(state, target, golden), change_tags(state, {ROLLING: ""}))
+    leaves = scaling.relieved(state, _left_by(state))
+    ends = (smoke_endpoint(state, target, golden), *leaves, change_tags(state, mirror.ENDED))
     if state.rolling:
-        return ends
+        return (*map(delete_deployment, mirror.left(state)), *ends)
     found = state.ours[target].state
     if found in FAILED or found == "Deleting":
         said = f"the previous version, {target}, is {found}; deploy its model directory again"
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
     tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
-    return (*waits, smoke(target, golden), promote(state, target, tags), *ends)
+    if state.coming:  # what has not proved itself is not kept to go back to
+        tags |= {PREVIOUS: state.previous if state.previous != target else "", COMING: ""}
+    first = (*scaling.followed(state, target), *mirror.released(state, target))
+    return (*waits, smoke(target, golden), *first, promote(state, target, tags), *ends)
+
+
+def _left_by(state: CurrentState) -> str:
+    """The deployment that a roll-back takes the traffic from."""
+    return state.coming or (state.previous if state.rolling else state.serving)
+
+
+def to_go_back_to(state: CurrentState) -> str:
+    """The deployment that takes all traffic after a roll-back: what serves, where that only takes a
+    shadow away; "" for none."""
+    back = state.serving if state.shadow else state.previous
+    return state.rolling or state.before or back
 
 
 def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list[Step]:
@@ -116,23 +156,29 @@ def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list
 
 
 def kept_previous(state: CurrentState, desired: DesiredState) -> str:
-    """The deployment that is kept, to go back to; "" for none."""
-    before = (d for d in (state.serving, state.previous) if d not in ("", desired.deployment))
+    """The deployment that is kept, to go back to; "" for none. What serves beside a shadow goes on
+    serving, and what served before it stays."""
+    served = [state.serving, state.previous][mirror.is_wanted(state, desired) :]
+    before = (d for d in served if d not in ("", desired.deployment))
     return next(before, "") if desired.keep_previous else ""
 
 
 def outdated(state: CurrentState, desired: DesiredState) -> list[str]:
     """Our deployments that go first: all but what gets traffic, the candidate, and what is kept to
     go back to."""
-    keep = {desired.deployment, kept_previous(state, desired), *state.traffic}
+    keep = {desired.deployment, kept_previous(state, desired), state.before, *state.traffic}
     return _deletable(state, keep)
 
 
 def instances(state: CurrentState, desired: DesiredState) -> int:
-    """How many instances the candidate gets: as many as serve now, where something has scaled those
-    since they were asked for, and deploy.toml asks for the same as then."""
+    """How many instances the candidate gets: as many as serve now, within the limits of
+    autoscaling; without that, where something has scaled those since they were asked for, and
+    deploy.toml asks for the same as then."""
     asked = int(desired.settings["instance_count"])
     found = state.ours.get(desired.deployment) or state.ours.get(state.serving)
+    if desired.scaling:
+        running = found.instances if found and found.instances else asked
+        return min(max(running, desired.scaling.table.min), desired.scaling.most)
     same = found is not None and found.tags.get(COUNT) == str(asked)
     return found.instances if found and same and found.instances else asked
 
@@ -142,8 +188,19 @@ def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
     asked, count = desired.settings["instance_count"], instances(state, desired)
     if count == asked or desired.deployment in state.ours:
         return ()
-    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one"
-    return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
+    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one."
+    if state.scaling.of(state.serving) is None or desired.scaling:
+        return (said,)
+    others = "An autoscale setting of Azure Monitor is one deployment's: give it its own."
+    return (f"{said} {others}",)
+
+
+def left_notes(state: CurrentState) -> tuple[str, ...]:
+    """What a roll-back of an unfinished roll-out leaves."""
+    if state.coming not in state.unproved:
+        return ()
+    advice = f"To remove it: {program('delete')} --unproved"
+    return (f"Deployment {state.coming} stays ({HOURLY}), without traffic. {advice}.",)
 
 
 def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
@@ -159,12 +216,12 @@ def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
     return [*steps, last if state.has_served else replace(last, removal=delete)]
 
 
-def _tags(state: CurrentState, desired: DesiredState, kept: str) -> list[Step]:
+def _tags(state: CurrentState, desired: DesiredState, stays: Iterable[str]) -> list[Step]:
     """Set what has changed of deploy.toml's tags, of the endpoint and of what stays of it."""
     steps = []
     if state.endpoint and (changed := _changed(desired.tags, state.tags)):
         steps.append(change_tags(state, changed))
-    for one in (state.ours.get(name) for name in (desired.deployment, kept)):
+    for one in (state.ours.get(name) for name in (desired.deployment, *sorted(stays))):
         if one and one.state not in FAILED and (changed := _changed(desired.tags, one.tags)):
             facts, name = {"tags": changed}, one.name
             steps.append(Step(Action.UPDATE, "tags of deployment", name, "tag_deployment", facts))
@@ -185,7 +242,9 @@ def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
     if name in state.traffic:
         failed = [replace(create, action=Action.UPDATE)]
     steps = _made(create, found.state if found else None, failed)
-    if found and found.state == "Succeeded" and _differs(found, desired.settings):
+    if found and found.state not in FAILED:
+        check_fixed(state.names, found, desired.settings)
+    if found and found.state == "Succeeded" and differs(found, desired.settings):
         steps = [replace(create, action=Action.UPDATE)]
     if name not in state.in_use:
         steps[-1] = replace(steps[-1], removal=delete_deployment(name))
@@ -201,14 +260,6 @@ def _facts(state: CurrentState, desired: DesiredState) -> Facts:
     return {**desired.settings, "instance_count": instances(state, desired), **ids, "tags": tags}
 
 
-def _differs(found: ManagedDeployment, wanted: Facts) -> bool:
-    """Whether somebody has changed a setting that we set."""
-    if found.instance_type != wanted["instance_type"]:
-        return True
-    keys = ("environment_variables", "request_settings")
-    return any(not wanted[key].items() <= found.settings[key].items() for key in keys)
-
-
 def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:
     """What makes a resource whose state is `found`, None where it is not there."""
     wait = _wait(create.resource, create.name, found or "")
@@ -222,9 +273,10 @@ def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:
     return by_state.get(found, [wait])
 
 
-def _deletable(state: CurrentState, keep: Iterable[str]) -> list[str]:
-    """Our other deployments, unless they get a copy of the traffic, or are being deleted."""
-    stays = {*keep, *state.mirrored}
+def _deletable(state: CurrentState, keep: Collection[str]) -> list[str]:
+    """Our other deployments, unless they are being deleted, or somebody else has given them a copy
+    of the traffic."""
+    stays = {*keep, *state.mirrored} - ({state.shadow} - set(keep))
     return [d.name for d in state.ours.values() if d.name not in stays and d.state != "Deleting"]
 
 

@@ -49,16 +49,36 @@ def peak(state: CurrentState, desired: DesiredState) -> str:
     return " and ".join(f"{count} x {size}" for size, count in sorted(running.items()))
 
 
-def asked(quota: AzureQuota, need: Need) -> tuple[str, tuple[str, ...]]:
-    """What the quota lacks ("" where nothing, or unknown), and notes."""
+def reach(state: CurrentState, desired: DesiredState) -> Need | None:
+    """What the candidate needs for the most instances that it may be scaled to; None where it is
+    not scaled."""
+    if desired.scaling is None:
+        return None
+    there = state.ours.get(desired.deployment)
+    need_ = need(state, desired)
+    freed = need_.freed + (there.instances if there else 0)
+    return Need(need_.size, desired.scaling.most, freed)
+
+
+def asked(
+    quota: AzureQuota, need: Need | None, scaled: Need | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """What the quota lacks ("" where nothing, or unknown) for what is needed now, and notes, of
+    what it may be `scaled` to, too."""
+    wanted = need or scaled
+    if wanted is None:
+        return "", ()
     try:
-        size = quota.size(need.size)
+        size = quota.size(wanted.size)
         usages = quota.usages(MACHINE_LEARNING) if size else []
     except CloudError as e:
         return "", (f"The quota was not checked: {e}",)
     if size is None:
-        return "", (f"The quota was not checked: the region has no VM size {need.size}.",)
-    return judged(need, size, usages)
+        return "", (f"The quota was not checked: the region has no VM size {wanted.size}.",)
+    shortage, notes = judged(need, size, usages) if need else ("", ())
+    lacking = judged(scaled, size, usages)[0] if scaled else ""
+    said = f"Autoscaling cannot reach its most instances: {lacking}."
+    return shortage, (*notes, *([said] if lacking else []))
 
 
 def judged(need: Need, size: VmSize, usages: Sequence[Usage]) -> tuple[str, tuple[str, ...]]:

@@ -32,7 +32,8 @@ def register(state: CurrentState, desired: DesiredState, assets: Assets) -> list
     """Model and code with their files, and the environment. What no proved deployment refers to is
     removed when the run fails."""
     names, steps, facts = state.names, list[Step](), _facts(state.names, desired, assets)
-    needed = needed_by(names, (d for d in state.deployments if d.name not in state.unproved))
+    proved = (d for d in state.deployments if d.name not in state.unproved)
+    needed = needed_by(names, (*proved, *state.batch))
     for kind, version in desired.versions.items():
         name, there = names.asset(version), (kind, version) in assets.versions
         own = {"version": version, **facts[kind]}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from onnxferry.infra.azureml.names import PREVIOUS, ROLLING, VERSION, Names
+from onnxferry.infra.azureml.names import COMING, PREVIOUS, ROLLING, SHADOW, VERSION, Names
+from onnxferry.infra.azureml.scaling import state as autoscaling
+from onnxferry.infra.azureml.scaling.state import FoundScaling
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azure_monitor import Monitor
 from onnxferry.infra.clients.azureml import Workspace
+from onnxferry.infra.clients.azureml_batch import BatchEndpoints
 from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
 from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint
 from onnxferry.infra.errors import NotFound
@@ -27,23 +30,29 @@ class Clients:
     endpoints: OnlineEndpoints
     resources: ArmResources
     monitor: Monitor
+    batch: BatchEndpoints
 
     @classmethod
     def of(cls, session: AzureSession, names: Names) -> Clients:
         """The clients for the workspace of `names`. Sends nothing."""
         space = Workspace(session, names.group, names.workspace)
         arm, monitor = ArmResources(session, API_VERSION), Monitor(session)
-        return cls(session, space, OnlineEndpoints(space), arm, monitor)
+        batch = BatchEndpoints(space)
+        return cls(session, space, OnlineEndpoints(space), arm, monitor, batch)
 
 
 @dataclass(frozen=True)
 class CurrentState:
-    """The endpoint with its deployments, and whether it and each of them are ours."""
+    """The endpoint with its deployments, and whether it and each of them are ours; `scaling` are
+    the autoscale settings of these deployments, and of such as are gone. `batch` are the
+    deployments of the batch endpoint of the same name, which need models and code, too."""
 
     names: Names
     location: str
     endpoint: ManagedEndpoint | None
     deployments: Sequence[ManagedDeployment] = ()
+    scaling: FoundScaling = field(default_factory=FoundScaling)
+    batch: Sequence[ManagedDeployment] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -68,14 +77,32 @@ class CurrentState:
 
     @property
     def serving(self) -> str:
-        """The deployment that takes most of the traffic; "" if none does."""
-        return max(self.traffic, key=lambda name: self.traffic[name], default="")
+        """The deployment that takes most of the traffic, but for one that is only `coming` beside
+        another; "" if none does."""
+        others = [name for name in self.traffic if name != self.coming] or self.traffic
+        return max(others, key=lambda name: self.traffic[name], default="")
 
     @property
     def previous(self) -> str:
         """The deployment that served before, if it is still there."""
         name = self.tags.get(PREVIOUS, "")
         return name if name in self.ours else ""
+
+    @property
+    def coming(self) -> str:
+        """The deployment that an unfinished roll-out has given traffic to, and may yet be taken
+        away from."""
+        name = self.tags.get(COMING, "")
+        others = [*self.traffic, self.previous]
+        is_there = name in self.traffic and name in self.ours
+        return name if is_there and set(others) - {name, ""} else ""
+
+    @property
+    def before(self) -> str:
+        """The deployment that an unfinished roll-out is taken back to; "" where there is none."""
+        if not self.coming:
+            return ""
+        return self.serving if self.serving != self.coming else self.previous
 
     @property
     def rolling(self) -> str:
@@ -89,6 +116,12 @@ class CurrentState:
         return self.endpoint.mirror if self.endpoint else {}
 
     @property
+    def shadow(self) -> str:
+        """The deployment that deploying has given a copy of the traffic; "" if none has it."""
+        name = self.tags.get(SHADOW, "")
+        return name if name in self.mirrored and name in self.ours else ""
+
+    @property
     def tags(self) -> Mapping[str, str]:
         """The endpoint's."""
         return self.endpoint.tags if self.endpoint else {}
@@ -100,8 +133,9 @@ class CurrentState:
 
     @property
     def in_use(self) -> set[str]:
-        """The deployments that serve, served before, or get a copy of the traffic."""
-        return {*self.traffic, self.previous, *self.mirrored} - {""}
+        """The deployments that serve, served before, or get a copy of the traffic; not one that is
+        only `coming`."""
+        return {*(set(self.traffic) - {self.coming}), self.previous, *self.mirrored} - {""}
 
     @property
     def unproved(self) -> list[str]:
@@ -119,7 +153,15 @@ def read_state(clients: Clients, names: Names) -> CurrentState:
     location, endpoints = clients.workspace.location(), clients.endpoints
     endpoint = endpoints.endpoint(names.endpoint)
     deployments = endpoints.deployments(names.endpoint) if endpoint else ()
-    return CurrentState(names, location, endpoint, deployments)
+    scaling = autoscaling.read(clients.monitor, names)
+    batch = batch_deployments(clients, names)
+    return CurrentState(names, location, endpoint, deployments, scaling, batch)
+
+
+def batch_deployments(clients: Clients, names: Names) -> Sequence[ManagedDeployment]:
+    """Those of the batch endpoint of this name; none where there is none."""
+    found = clients.batch.endpoint(names.batch)
+    return clients.batch.deployments(names.batch) if found else ()
 
 
 def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:

@@ -18,11 +18,12 @@ def change_tags(state: CurrentState, tags: Facts) -> Step:
 
 
 def shift_traffic(
-    state: CurrentState, traffic: Mapping[str, int], tags: Facts, seen: Mapping[str, int]
+    state: CurrentState, traffic: Mapping[str, int], tags: Facts, *seen: Mapping[str, int]
 ) -> Step:
-    """Give the endpoint this traffic and these tags in one request, if its traffic is as `seen`."""
+    """Give the endpoint this traffic and these tags in one request, if its traffic is one that was
+    `seen`."""
     name = state.names.endpoint
-    facts = {"traffic": dict(traffic), "tags": tags, "seen": dict(seen)}
+    facts = {"traffic": dict(traffic), "tags": tags, "seen": list(map(dict, seen))}
     return Step(Action.UPDATE, "traffic of endpoint", name, "update_endpoint", facts)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -75,6 +76,17 @@ class BlobContainer:
             return {blob.name: dict(blob.metadata or {}) for blob in found}
         return {}  # no container yet
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The bytes of the blobs whose names begin with `prefix`, by name. Raises as `list`."""
+        with self._opened(prefix.rstrip("/")), suppress(ResourceNotFoundError):
+            return {blob.name: int(blob.size) for blob in self._container.list_blobs(prefix)}
+        return {}
+
+    def start(self, name: str, size: int) -> bytes:
+        """The first bytes of a blob. Raises NotFound."""
+        with self._opened(name):
+            return bytes(self._container.download_blob(name, offset=0, length=size).readall())
+
     def has_other(self, prefix: str) -> bool:
         """Whether there are blobs outside `prefix`."""
         with self._opened(prefix.rstrip("/")), suppress(ResourceNotFoundError):
@@ -91,6 +103,11 @@ class BlobContainer:
         with self._opened(name), suppress(ResourceExistsError), file.open("rb") as data:
             self._container.upload_blob(name, data, **options)
 
+    def put(self, name: str, data: bytes, metadata: Mapping[str, str]) -> None:
+        """Write a small blob, whatever is there."""
+        with self._opened(name):
+            self._container.upload_blob(name, data, overwrite=True, metadata=dict(metadata))
+
     def download(self, name: str, file: Path, sent: Sent) -> None:
         """Write a blob's bytes to `file`."""
         with self._opened(name), file.open("wb") as out:
@@ -102,6 +119,30 @@ class BlobContainer:
         with self._opened(name), suppress(ResourceNotFoundError):
             return bytes(self._container.download_blob(name).readall())
         return None
+
+    def newest(self, folder: str) -> Iterator[str]:
+        """The names of the blobs below `folder` (with a slash at its end), the last in order first.
+        A folder is listed when its turn comes. Raises NotAllowed without a role."""
+        names = list[str]()
+        with self._opened(folder), suppress(ResourceNotFoundError):
+            names += [one.name for one in self._container.walk_blobs(folder, delimiter="/")]
+        for name in sorted(names, reverse=True):
+            yield from self.newest(name) if name.endswith("/") else (name,)
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of a blob, read in parts."""
+        rest = b""
+        with self._opened(name):
+            for part in self._container.download_blob(name).chunks():
+                *whole, rest = (rest + part).split(b"\n")
+                yield from whole
+        if rest:
+            yield rest
+
+    def name_of(self, url: str) -> str:
+        """The name of the blob of this container at `url`; "" for one that is elsewhere."""
+        start = f"{self._container.url.partition('?')[0]}/"
+        return unquote(url.removeprefix(start)) if url.startswith(start) else ""
 
     def read_text(self, name: str) -> Stored | None:
         """A small text as it is now; None where it is not there. Raises NotFound where the

@@ -17,7 +17,6 @@ from onnxferry.infra.clients.azure_groups import AGAIN, LIMIT
 from onnxferry.infra.errors import CloudError, TimedOut
 
 API_VERSION = "2026-06-01"
-ENDED = ("Succeeded", "Failed", "Canceled")
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,8 @@ class Deployments:
         return True
 
     def state(self, name: str) -> str:
-        """Of the deployment of that name, which is one of ENDED at its end; "" for none."""
+        """Of the deployment of that name, one of Succeeded, Failed and Canceled at its end; "" for
+        none."""
         found = existing(self._where(name), self._deployments.get, self._group, name)
         return str(found.as_dict()["properties"]["provisioningState"]) if found else ""
 
@@ -93,10 +93,14 @@ class Deployments:
             return list(_told(one.as_dict() for one in found))
 
     def failure(self, name: str) -> CloudError:
-        """Why the deployment failed: what each resource that did says."""
-        failed = [one for one in self.operations(name) if one.error]
+        """Why the deployment failed: what each resource that did says, and what is there now."""
+        operations = self.operations(name)
+        failed = [one for one in operations if one.error]
         said = {"code": "DeploymentFailed", "details": [_named(one) for one in failed]}
-        return refused(self._where(name), flattened(said), 400)
+        why = refused(self._where(name), flattened(said), 400)
+        there = ", ".join(_last(one.id) for one in operations if one.state == "Succeeded")
+        stays = f". What is there now stays, and the same command goes on: {there}" if there else ""
+        return type(why)(f"{why}{stays}")
 
     def _where(self, name: str) -> str:
         return f"template deployment {name} to resource group {self._group}"
@@ -121,6 +125,11 @@ def _told(found: Iterator[Mapping[str, Any]]) -> Iterator[ResourceOperation]:
             message = facts.get("statusMessage") or {}
             error = message.get("error") or {} if isinstance(message, Mapping) else {}
             yield ResourceOperation(target, facts.get("provisioningState", ""), error)
+
+
+def _last(id_: str) -> str:
+    """ "vaults/NAME" of an id."""
+    return "/".join(id_.split("/")[-2:])
 
 
 def _named(failed: ResourceOperation) -> dict[str, Any]:

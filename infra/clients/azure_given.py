@@ -9,6 +9,7 @@ from onnxferry.infra.clients.azure_groups import ArmResources
 
 NETWORK_VERSION = "2024-05-01"
 IDENTITY_VERSION = "2023-01-31"
+_IDS = ("client", "principal")
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class Subnet:
 
 @dataclass(frozen=True)
 class Identity:
-    """A user-assigned identity: `client` is its client id."""
+    """A user-assigned identity: `client` is its client id, `principal` its object id, by which
+    roles are given to it."""
 
     id: str
     name: str
     client: str
+    principal: str = ""
 
 
 class Given:
@@ -50,4 +53,5 @@ class Given:
         if found is None:
             return None
         properties = found.get("properties") or {}
-        return Identity(id_, str(found["name"]), str(properties.get("clientId", "")))
+        client, principal = (str(properties.get(f"{kind}Id", "")) for kind in _IDS)
+        return Identity(id_, str(found["name"]), client, principal)

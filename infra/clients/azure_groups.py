@@ -29,7 +29,7 @@ class ArmResource:
 
 @dataclass(frozen=True)
 class TaggedResource:
-    """A resource, or a group, that has a certain tag: `type` is like "Microsoft.Web/sites", `state`
+    """A resource, or a group, with its tags: `type` is like "Microsoft.Web/sites", `state`
     its provisioning state, `capacity` the instances of its SKU (0 where it has none)."""
 
     id: str
@@ -65,6 +65,12 @@ class Groups:
         state = found.properties.provisioning_state if found.properties else ""
         return ArmResource(found.name, state or "", dict(found.tags or {}))
 
+    def location(self, group: str) -> str:
+        """The group's region; "" where there is no such group."""
+        get = self._client.resource_groups.get
+        found = existing(self._where(group), get, group)
+        return str(found.location) if found else ""
+
     def create(self, group: str, location: str, tags: Mapping[str, str]) -> None:
         """Create the group."""
         wanted = {"location": location, "tags": dict(tags)}
@@ -80,6 +86,13 @@ class Groups:
         """The ids of all resources in the group."""
         with translated(self._where(group)):
             return [r.id for r in self._client.resources.list_by_resource_group(group)]
+
+    def all_in(self, group: str) -> dict[str, TaggedResource]:
+        """All resources in the group, by their ids in small letters."""
+        asked = {"expand": "provisioningState"}
+        with translated(self._where(group)):
+            found = self._client.resources.list_by_resource_group(group, **asked)
+            return {one.id.lower(): _tagged(one) for one in found}
 
     def resources_tagged(self, tag: str) -> list[TaggedResource]:
         """All resources and groups of the subscription that have the tag and that the signed-in

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
@@ -19,10 +20,24 @@ API_VERSION = "2022-04-01"
 BLOB_OWNER = "Storage Blob Data Owner"
 BLOB_CONTRIBUTOR = "Storage Blob Data Contributor"
 METRICS_PUBLISHER = "Monitoring Metrics Publisher"
+BLOB_READER = "Storage Blob Data Reader"
+ACR_PULL = "AcrPull"
+IDENTITY_OPERATOR = "Managed Identity Operator"
+ML_DATA_SCIENTIST = "AzureML Data Scientist"
+ML_METRICS_WRITER = "AzureML Metrics Writer (preview)"
+MONITORING_CONTRIBUTOR = "Monitoring Contributor"
+READER = "Reader"
 ROLES: Mapping[str, str] = {  # their GUIDs are the same in every subscription
     BLOB_OWNER: "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     BLOB_CONTRIBUTOR: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
     METRICS_PUBLISHER: "3913510d-42f4-4e42-8a64-420c390055eb",
+    BLOB_READER: "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+    ACR_PULL: "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    IDENTITY_OPERATOR: "f1a07417-d97a-45cb-824c-7a7467783830",
+    ML_DATA_SCIENTIST: "f6c7c914-8db3-469d-8ca1-694a8f32e121",
+    ML_METRICS_WRITER: "635dd51f-9968-44d3-b7fb-6d9a6bd613ae",
+    MONITORING_CONTRIBUTOR: "749f88d5-cbae-40b8-bcfc-e573ddc772fa",
+    READER: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
 }
 _NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")  # of templates' function guid
 
@@ -45,9 +60,8 @@ class Roles:
 
     def __init__(self, session: AzureSession) -> None:
         self._session = session
-        self._assignments = AuthorizationManagementClient(
-            api_version=API_VERSION, **session.options
-        ).role_assignments
+        client = AuthorizationManagementClient(api_version=API_VERSION, **session.options)
+        self._assignments, self._definitions = client.role_assignments, client.role_definitions
 
     def signed_in(self) -> Principal:
         """Who is signed in, by the token."""
@@ -88,6 +102,20 @@ class Roles:
                 raise
         return None
 
+    def gives(self, scope: str, principal: str, action: str, data: bool = False) -> bool:
+        """Whether a role that the object id `principal`, or a group that it is in, has at the scope
+        or above it gives an action, or one on `data`."""
+        asked = f"atScope() and assignedTo('{principal}')"
+        with translated(f"role assignments of {scope.rpartition('/')[2]}"):
+            found = self._assignments.list_for_scope(scope.lstrip("/"), filter=asked)
+            roles = {one.role_definition_id for one in found}
+            definitions = (self._definitions.get_by_id(role.lstrip("/")) for role in sorted(roles))
+            return any(
+                _gives(permission, action, data)
+                for definition in definitions
+                for permission in definition.permissions or ()
+            )
+
     def described(self, scope: str, description: str, named: str) -> list[str]:
         """The ids of our assignments at `scope` itself that were made with `description` for what
         is `named`."""
@@ -107,6 +135,16 @@ def assignment_name(scope: str, role: str, principal: Principal) -> str:
     whose = principal.named or principal.id
     parts = (scope.lower(), whose.lower(), ROLES[role])
     return str(uuid.uuid5(_NAMESPACE, "-".join(parts)))
+
+
+def _gives(permission: Any, action: str, data: bool) -> bool:
+    kinds = ("data_actions", "not_data_actions") if data else ("actions", "not_actions")
+    given, taken = (getattr(permission, kind) or () for kind in kinds)
+    return _matches(action, given) and not _matches(action, taken)
+
+
+def _matches(action: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _ours(found: Any, scope: str, named: str) -> bool:

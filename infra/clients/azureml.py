@@ -19,7 +19,7 @@ from onnxferry.infra.clients.azure_blobs import BlobContainer
 from onnxferry.infra.clients.azure_causes import refusal_of
 from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.azure_groups import AGAIN
-from onnxferry.infra.clients.azureml_types import Datastore, failure_of, metadata
+from onnxferry.infra.clients.azureml_types import AttachedCompute, Datastore, failure_of, metadata
 from onnxferry.infra.errors import Refused
 
 Until = Callable[[State], None]  # waits for an operation
@@ -54,19 +54,42 @@ class Workspace:
         with self.translated(""):
             return str(self.ml.workspaces.get(self._name).location)
 
+    def associated(self) -> tuple[str, str]:
+        """The ids of the workspace's storage account and of its container registry; that is ""
+        until an image is first built. Raises NotFound when there is no such workspace."""
+        with self.translated(""):
+            found = self.ml.workspaces.get(self._name)
+        return str(found.storage_account or ""), str(found.container_registry or "")
+
+    def compute(self, name: str) -> AttachedCompute | None:
+        """The compute of that name, if there is one."""
+        with self.translated(f"compute {name} of "), suppress(ResourceNotFoundError):
+            found = self.ml.compute.get(name)
+            state = str(getattr(found.provisioning_state, "value", found.provisioning_state) or "")
+            facts = dict(getattr(found, "properties", None) or {})
+            return AttachedCompute(str(found.type).lower(), state, facts)
+        return None
+
     def datastore(self) -> Datastore:
         """Where the default datastore is. Raises Refused when it does not keep blobs."""
-        return self._default(include_secrets=False)[0]
+        return self._found(include_secrets=False)[0]
 
     def blobs(self) -> BlobContainer:
         """The default datastore's blobs, opened by its SAS or key, else as who is signed in."""
         return self.opened()[1]
 
-    def opened(self) -> tuple[Datastore, BlobContainer]:
-        """Where the default datastore is, and its blobs as `blobs` gives them."""
-        place, given = self._default(include_secrets=True)
+    def opened(self, name: str = "") -> tuple[Datastore, BlobContainer]:
+        """Where the datastore of that name is, or the default one, and its blobs as `blobs` gives
+        them."""
+        place, given = self._found(name, include_secrets=True)
         secret = getattr(given, "sas_token", None) or getattr(given, "account_key", None)
         return place, BlobContainer(self.session, place.url, place.container, secret)
+
+    def datastores(self) -> list[Datastore]:
+        """All that keep blobs."""
+        with self.translated("datastores of "):
+            found = list(self.ml.datastores.list())
+        return [self._place(one) for one in found if isinstance(one, entities.AzureBlobDatastore)]
 
     def versions(self, kind: str, name: str) -> dict[str, tuple[Tags, str]]:
         """The versions of a "model" or an "environment" that are not archived: their tags, and a
@@ -126,18 +149,22 @@ class Workspace:
                     raise
                 raise kind(f"{where}: {said.code or e.status_code}: {said.text}") from e
 
-    def _default(self, *, include_secrets: bool) -> tuple[Datastore, Any]:
-        """The default datastore, and its credentials."""
-        with self.translated("default datastore of "):
-            store = self.ml.datastores.get_default(include_secrets=include_secrets)
+    def _found(self, name: str = "", *, include_secrets: bool) -> tuple[Datastore, Any]:
+        """The datastore of that name, or the default one, and its credentials."""
+        stores, secrets = self.ml.datastores, {"include_secrets": include_secrets}
+        with self.translated(f"datastore {name} of " if name else "default datastore of "):
+            store = stores.get(name, **secrets) if name else stores.get_default(**secrets)
         if not isinstance(store, entities.AzureBlobDatastore):
             raise Refused(
-                f"default datastore {store.name} of {self.where}: its type is {store.type}, but"
-                " models need blobs; make a blob datastore the default one"
+                f"datastore {store.name} of {self.where}: its type is {store.type}, but blobs are"
+                " needed; name another one, or make a blob datastore the default one"
             )
+        return self._place(store), store.credentials
+
+    def _place(self, store: Any) -> Datastore:
         suffix = store.endpoint or self.session.where.storage_suffix
         url = f"{store.protocol or 'https'}://{store.account_name}.blob.{suffix}"
-        return Datastore(str(store.name), url, str(store.container_name)), store.credentials
+        return Datastore(str(store.name), url, str(store.container_name))
 
 
 def sdk_endpoint(name: str, facts: Mapping[str, Any]) -> Any:

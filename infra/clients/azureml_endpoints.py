@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,8 @@ from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndp
 from onnxferry.infra.errors import NotHealthy, Refused
 
 FAILED = frozenset({"Failed", "Canceled"})
+EGRESS = "egress_public_network_access"  # of a deployment, fixed when it is made
+_TABLES = ("request_settings", "liveness_probe", "readiness_probe")
 _KEYS_VERSION = "2024-10-01"
 _ADDED = ("createdBy", "createdAt", "lastModifiedAt")
 
@@ -36,7 +38,9 @@ class OnlineEndpoints:
         state, auth_mode = _plain(found.provisioning_state), _plain(found.auth_mode)
         traffic, mirror = _shares(found.traffic), _shares(found.mirror_traffic)
         url, tags = found.scoring_uri or "", dict(found.tags or {})
-        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags)
+        compute = str(getattr(found, "compute", None) or "")
+        access = (_is_public(found), _identities(found), compute)
+        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags, *access)
 
     def create_endpoint(self, name: str, facts: Mapping[str, Any], until: Until) -> bool:
         """Create an endpoint without deployments; `facts`: see `sdk_endpoint`. False where that was
@@ -50,13 +54,14 @@ class OnlineEndpoints:
         name: str,
         traffic: Mapping[str, int] | None,
         tags: Tags,
-        seen: Mapping[str, int] | None,
+        seen: Sequence[Mapping[str, int]],
         until: Until,
     ) -> None:
         """Give the endpoint this traffic (percentages by deployment) if any, and add these tags; an
         empty one goes. One request, sent again after an operation in its way.
 
-        Raises Refused where the traffic is neither that nor `seen`, which the plan saw.
+        Raises Refused where the traffic is neither that nor one of `seen`, which the plan knows;
+        any will do where there is none.
         """
         where, settled = f"traffic of endpoint {name} of ", partial(self.endpoint_state, name)
         for _ in range(2):
@@ -67,16 +72,61 @@ class OnlineEndpoints:
             wanted = now[1] if traffic is None else dict(traffic)
             if now == (kept, wanted) and _plain(found.provisioning_state) == "Succeeded":
                 return
-            if seen is not None and now[1] not in (dict(seen), wanted):
-                raise Refused(
-                    f"{where}{self._workspace.where}: it is {_text(now[1])} now, and was"
-                    f" {_text(seen)} when this was planned: somebody else has moved it. Nothing is"
-                    " changed; run the command again"
-                )
+            if seen:
+                self._refuse_moved(where, now[1], *map(dict, seen), wanted)
             found.traffic, found.tags, found.properties = wanted, kept, _own(found.properties)
             begin = self._endpoints.begin_create_or_update
             if self._workspace.run(where, until, begin, found, settled=settled):
                 return
+
+    def set_public_access(self, name: str, access: str, until: Until) -> None:
+        """Let the endpoint take requests from the internet ("enabled") or not ("disabled"); all
+        else of it stays."""
+        where, settled = f"access to endpoint {name} of ", partial(self.endpoint_state, name)
+        for _ in range(2):
+            with self._workspace.translated(where):
+                found = self._endpoints.get(name)
+            if _is_public(found) == (access == "enabled"):
+                return
+            found.public_network_access, found.properties = access, _own(found.properties)
+            begin = self._endpoints.begin_create_or_update
+            if self._workspace.run(where, until, begin, found, settled=settled):
+                return
+
+    def mirror_traffic(
+        self,
+        name: str,
+        mirror: Mapping[str, int],
+        tags: Tags,
+        seen: Mapping[str, int],
+        until: Until,
+    ) -> None:
+        """Copy these percentages of the endpoint's traffic, by deployment, and add these tags, as
+        `shift_traffic` does. Raises Refused where the traffic is not as `seen`."""
+        where, settled = f"traffic of endpoint {name} of ", partial(self.endpoint_state, name)
+        for _ in range(2):
+            with self._workspace.translated(where):
+                found = self._endpoints.get(name)
+            kept = {key: value for key, value in {**(found.tags or {}), **tags}.items() if value}
+            now = (found.tags or {}, _shares(found.mirror_traffic))
+            if now == (kept, mirror) and _plain(found.provisioning_state) == "Succeeded":
+                return
+            self._refuse_moved(where, _shares(found.traffic), seen)
+            found.mirror_traffic, found.tags = dict(mirror), kept
+            found.properties = _own(found.properties)
+            begin = self._endpoints.begin_create_or_update
+            if self._workspace.run(where, until, begin, found, settled=settled):
+                return
+
+    def _refuse_moved(self, where: str, now: Mapping[str, int], *known: Mapping[str, int]) -> None:
+        """Raise Refused where the traffic of `now` is none that is `known`, the planned one
+        first."""
+        if not any(now == one for one in known):
+            raise Refused(
+                f"{where}{self._workspace.where}: it is {_text(now)} now, and was"
+                f" {_text(known[0])} when this was planned: somebody else has moved it. Nothing is"
+                " changed; run the command again"
+            )
 
     def delete_endpoint(self, name: str, until: Until) -> None:
         """Delete the endpoint and all its deployments."""
@@ -169,10 +219,27 @@ def _deployment(found: Any) -> ManagedDeployment:
     kind, count = getattr(found, "instance_type", None) or "", int(found.instance_count or 0)
     settings = {
         "environment_variables": dict(found.environment_variables or {}),
-        "request_settings": dict(vars(found.request_settings)) if found.request_settings else {},
+        **{key: _set(getattr(found, key, None)) for key in _TABLES},
+        EGRESS: _plain(getattr(found, EGRESS, None)).lower() or "enabled",
+        "scale_settings": _set(found.scale_settings),
+        "resources": {key: _set(v) for key, v in _set(getattr(found, "resources", None)).items()},
     }
     state, tags = _plain(found.provisioning_state), dict(found.tags or {})
-    return ManagedDeployment(found.name, state, assets, kind, count, tags, settings)
+    return ManagedDeployment(
+        found.name, state, assets, kind, count, tags, settings, _collected(found.data_collector)
+    )
+
+
+def _collected(found: Any) -> frozenset[str]:
+    """The collections that a data collector, if there is one, has enabled."""
+    collections = found.collections if found else {}
+    return frozenset(name for name, one in collections.items() if one.enabled == "true")
+
+
+def _set(settings: Any) -> dict[str, Any]:
+    """What is set of the SDK's object."""
+    facts = vars(settings) if settings is not None else {}
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _own(properties: Mapping[str, str] | None) -> dict[str, str]:
@@ -187,6 +254,15 @@ def _text(traffic: Mapping[str, int]) -> str:
 def _plain(value: Any) -> str:
     """Some of the SDK's values are enum members, which print otherwise than their value."""
     return str(getattr(value, "value", value) or "")
+
+
+def _is_public(endpoint: Any) -> bool:
+    return _plain(getattr(endpoint, "public_network_access", None)).lower() != "disabled"
+
+
+def _identities(endpoint: Any) -> frozenset[str]:
+    given = getattr(endpoint.identity, "user_assigned_identities", None) or ()
+    return frozenset(str(one.resource_id).lower() for one in given)
 
 
 def _shares(traffic: Mapping[str, Any] | None) -> dict[str, int]:

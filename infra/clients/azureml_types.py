@@ -27,7 +27,10 @@ _FAILURES: Mapping[str, Mapping[type[CloudError], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class ManagedEndpoint:
-    """`traffic` and `mirror` are percentages by deployment, without zeros."""
+    """`traffic` and `mirror` are percentages by deployment, without zeros. `public` is whether it
+    takes requests from the internet, `identities` the ids, in small letters, of the user-assigned
+    identities that it has; none where it has one of its own. `compute` is the id of the Kubernetes
+    cluster that it runs on, "" where it runs on Azure's instances."""
 
     name: str
     state: str
@@ -36,12 +39,17 @@ class ManagedEndpoint:
     traffic: Mapping[str, int]
     mirror: Mapping[str, int]
     tags: Mapping[str, str]
+    public: bool = True
+    identities: frozenset[str] = frozenset()
+    compute: str = ""
 
 
 @dataclass(frozen=True)
 class ManagedDeployment:
     """A deployment; `assets` are the ids of its model, code and environment, `settings` those of
-    its YAML schema that can be read back: variables, requests' limits, the instance type."""
+    its YAML schema that can be read back: variables, limits of requests, probes, egress, and of a
+    pod its resources and how many there are. `collected` are the collections of its data
+    collector."""
 
     name: str
     state: str
@@ -50,6 +58,16 @@ class ManagedDeployment:
     instances: int
     tags: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    collected: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class AttachedCompute:
+    """A compute of a workspace; `kind` is "kubernetes", "amlcompute" or the like."""
+
+    kind: str
+    state: str
+    properties: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

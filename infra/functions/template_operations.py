@@ -1,20 +1,15 @@
-"""How a template's deployment is executed: begun once, and followed resource by resource. Azure
-goes on with it when nobody follows; a run after one that was cut off waits for its end first."""
+"""How the deployment of an app's template is executed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
-from onnxferry.infra.errors import CloudError, NotAllowed
+from onnxferry.infra.errors import NotAllowed
 from onnxferry.infra.functions.app_settings import changed, setting_changes
 from onnxferry.infra.functions.names import PACKAGES, description
 from onnxferry.infra.functions.removals import Removals
 from onnxferry.infra.plan import Step
-
-if TYPE_CHECKING:
-    from onnxferry.infra.clients.azure_deployments import Deployments
+from onnxferry.infra.templates.following import FollowedDeployment
 
 
 @dataclass(frozen=True)
@@ -23,7 +18,7 @@ class TemplateOperations(Removals):
 
     def wait_for_template(self, step: Step) -> None:
         """Wait for the end of a deployment that an earlier run has begun, whichever it is."""
-        self._wait_for_others(step.parameters["deployment"])
+        self._deployment(step).wait_for_others()
 
     def open_packages(self, step: Step) -> None:
         """Give who is signed in the right to the packages, where such a deployment has made a place
@@ -48,55 +43,18 @@ class TemplateOperations(Removals):
     def begin_template(self, step: Step) -> None:
         """Begin the deployment, with the settings that others made in the app now; they are in no
         plan, since secrets may be among them."""
-        facts, name = step.parameters, step.parameters["deployment"]
-        self._wait_for_others(name)
+        deployment, facts = self._deployment(step), step.parameters
+        deployment.wait_for_others()  # which may change the settings, too
         values = {**facts["values"], "keptSettings": self._settings_of_others(step)}
-        if self._deployments.begin(name, facts["template"], values):
-            return
-        self._wait_for_others(name)  # its own, whose answer was lost, or another's
-        if not self._deployments.begin(name, facts["template"], values):
-            raise CloudError(
-                f"template deployment {name}: others deploy under that name all the time; run again"
-                " when they have ended"
-            )
+        deployment.begin(facts["template"], values)
 
     def follow_resource(self, step: Step) -> None:
         """Wait until the deployment has made or changed one resource."""
-        name, id_ = step.parameters["deployment"], step.parameters["id"].lower()
-
-        def state() -> str | None:
-            if any(
-                one.id.lower() == id_ and one.state == "Succeeded"
-                for one in self._deployments.operations(name)
-            ):
-                return None
-            return self._under_way(name)
-
-        self.wait(str(step), state)
+        self._deployment(step).follow(step)
 
     def finish_template(self, step: Step) -> None:
         """Wait for the end of the deployment."""
-        name = step.parameters["deployment"]
-        self.wait(str(step), lambda: self._under_way(name))
-
-    def _under_way(self, name: str) -> str | None:
-        """None at the end; raises CloudError with all that failed."""
-        state = self._deployments.state(name)
-        if state == "Failed":
-            raise self._deployments.failure(name)
-        if state in ("", "Canceled"):
-            word = "was cancelled" if state else "is gone"
-            raise CloudError(f"template deployment {name}: it {word}; run the same command again")
-        return None if state == "Succeeded" else f"deploying ({state})"
-
-    def _wait_for_others(self, name: str) -> None:
-        from onnxferry.infra.clients.azure_deployments import ENDED
-
-        def at_work() -> str | None:
-            state = self._deployments.state(name)
-            return None if state in ("", *ENDED) else f"an earlier one is at work ({state})"
-
-        self.wait(f"template deployment {name}", at_work)
+        self._deployment(step).finish(step)
 
     def _settings_of_others(self, step: Step) -> dict[str, str]:
         app = self.names.app
@@ -107,8 +65,8 @@ class TemplateOperations(Removals):
         after = changed(found, setting_changes(found, environment))
         return {name: value for name, value in after.items() if name not in ours}
 
-    @cached_property
-    def _deployments(self) -> Deployments:
+    def _deployment(self, step: Step) -> FollowedDeployment:
         from onnxferry.infra.clients.azure_deployments import Deployments
 
-        return Deployments(self.clients.session, self.names.group)
+        deployments = Deployments(self.clients.session, self.names.group)
+        return FollowedDeployment(deployments, step.parameters["deployment"], self.wait)

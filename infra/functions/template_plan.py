@@ -4,10 +4,9 @@ stays: the tags that `deploy` keeps, and settings of others."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from onnxferry.infra.clients.azure_deployments import ResourceChange
 from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, Principal
 from onnxferry.infra.functions.app_config import app_changes
 from onnxferry.infra.functions.app_settings import CONNECTION, setting_changes
@@ -18,29 +17,12 @@ from onnxferry.infra.functions.state import CurrentState
 from onnxferry.infra.functions.tags import given_tags, tag_changes
 from onnxferry.infra.functions.template_resources import SETTINGS, SIGN_IN
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
-from onnxferry.infra.templates import what_if
+from onnxferry.infra.templates import deploying, what_if
 from onnxferry.infra.templates.arm import Template
+from onnxferry.infra.templates.deploying import PURPOSE, Preview, deployment_name
 
-PURPOSE = "deploy the template of"
-_DEPLOYMENT = "template deployment"
-_LONGEST = 64  # characters of a deployment's name
 _RECOMPUTED = (MADE, KEYS)
 _UNASKED = "resource group {} is not there yet, so Azure was not asked what would change"
-
-
-@dataclass(frozen=True)
-class Preview:
-    """`changes` are what Azure says that a template would change, None where there is no group to
-    ask about; `at_work` is whether an earlier deployment of it still is."""
-
-    changes: Sequence[ResourceChange] | None = None
-    at_work: bool = False
-
-
-def deployment_name(app: str) -> str:
-    """Of the app's template, each time the same: so that two never run at once."""
-    end = "-onnxferry"
-    return f"{app[: _LONGEST - len(end)]}{end}"
 
 
 def kept_tags(state: CurrentState, desired: DesiredState) -> dict[str, dict[str, str]]:
@@ -92,14 +74,10 @@ def template_plan(
     found = list(
         _with_settings(what_if.steps(template, deployment, preview.changes), state, desired)
     )
-    facts = {"deployment": deployment, "template": template.document, "values": dict(given)}
+    facts: dict[str, Any] = {"template": template.document, "values": dict(given)}
     # what opens Application Insights is known when it is there, and in no plan
     facts["environment"] = {k: "" if k == CONNECTION else v for k, v in desired.environment.items()}
-    begin = Step(Action.UPDATE, _DEPLOYMENT, deployment, "begin_template", facts)
-    end = {"deployment": deployment}
-    finish = Step(Action.CHECK, _DEPLOYMENT, deployment, "finish_template", end)
-    anything = any(step.action is not Action.REUSE for step in found)
-    steps = [*first, *tagged, *((begin, *found, finish) if anything else found)]
+    steps = [*first, *tagged, *deploying.steps(deployment, found, facts)]
     unasked = [] if state.group else [_UNASKED.format(names.group)]
     notes = (*what_if.lines(found), *unasked)
     where = f"resource group {names.group}, {desired.location}"
@@ -112,8 +90,7 @@ def _opened(state: CurrentState, deployment: str, preview: Preview) -> list[Step
     come to its end."""
     if not preview.at_work:
         return access(state) if PACKAGES in state.containers else []
-    facts = {"deployment": deployment}
-    wait = Step(Action.CHECK, f"earlier {_DEPLOYMENT}", deployment, "wait_for_template", facts)
+    wait = deploying.awaited(deployment)
     if not state.account_is_ours:
         return [wait]
     name, role = state.names.account, {"role": BLOB_CONTRIBUTOR, "scope": state.names.account_id}

@@ -8,19 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.clients import azure_bodies as bodies
-from onnxferry.infra.clients import (
-    azure_given,
-    azure_insights,
-    azure_roles,
-    azure_storage,
-    function_apps,
-)
+from onnxferry.infra.clients import azure_given, azure_insights, azure_storage, function_apps
 from onnxferry.infra.clients.azure_roles import (
     BLOB_CONTRIBUTOR,
     BLOB_OWNER,
     METRICS_PUBLISHER,
     Principal,
-    assignment_name,
 )
 from onnxferry.infra.functions.app_settings import CONNECTION
 from onnxferry.infra.functions.deletion import COMPONENT, WORKSPACE
@@ -34,9 +27,16 @@ from onnxferry.infra.templates.arm import (
     quoted,
     variable,
 )
+from onnxferry.infra.templates.arm_resources import (
+    Assignee,
+    Scope,
+    after,
+    last,
+    resource,
+    role_assignment,
+)
 from onnxferry.infra.templates.paths import Path, placed
 
-ROLES_TYPE = "Microsoft.Authorization/roleAssignments"
 CONFIG = "Microsoft.Web/sites/config"
 SETTINGS, SIGN_IN = "environment of app", "sign-in of app"
 _STORE = ("properties", "functionAppConfig", "deployment", "storage")
@@ -81,28 +81,29 @@ class Resources:
         names, workspace = self.names, self._id(self.names.workspace_id)
         head = {"apiVersion": azure_insights.WORKSPACE_VERSION, "name": self._named(workspace)}
         body = bodies.log_workspace(_place("workspace"))
-        yield _resource(WORKSPACE, names.workspace_id, head | body)
-        head = {"apiVersion": azure_insights.COMPONENT_VERSION, **_after(workspace)}
+        yield resource(WORKSPACE, names.workspace_id, head | body)
+        head = {"apiVersion": azure_insights.COMPONENT_VERSION, **after(workspace)}
         head["name"] = self._named(self._id(names.component_id))
         body = bodies.insights_component(_place("component"), expression(workspace))
-        yield _resource(COMPONENT, names.component_id, head | body)
+        yield resource(COMPONENT, names.component_id, head | body)
 
     def _account(self) -> TemplateResource:
         head = {**_BLOBS, "name": expression(ACCOUNT)}
         body = bodies.storage_account(_place("account"))
-        return _resource("storage account", self.names.account_id, head | body)
+        return resource("storage account", self.names.account_id, head | body)
 
     def _container(self, name: str, named: str, key: str) -> TemplateResource:
         place = call("concat", ACCOUNT, quoted("/default/"), named)
-        head = {**_BLOBS, "name": expression(place), **self._after_account()}
+        before = self._before_account()
+        head = {**_BLOBS, "name": expression(place), **(after(*before) if before else {})}
         body = bodies.container(_kept(variable("metadata"), key))
         id_ = f"{self.names.account_id}/blobServices/default/containers/{name}"
-        return _resource("container", id_, head | body)
+        return resource("container", id_, head | body)
 
     def _plan(self) -> TemplateResource:
         id_ = self.names.app_plan_id(self.names.app)
         head = {**_WEB, "name": self._named(self._id(id_))}
-        return _resource("plan", id_, head | bodies.app_plan(_place("plan")))
+        return resource("plan", id_, head | bodies.app_plan(_place("plan")))
 
     def _app(self) -> TemplateResource:
         app, plan = self.names.app, self._id(self.names.app_plan_id(self.names.app))
@@ -121,8 +122,8 @@ class Resources:
                 (*_STORE, "authentication", _BY): expression(IDENTITY),
             },
         )
-        head = {**_WEB, "name": expression(APP), **_after(plan, self._container_id())}
-        return _resource("app", self.names.app_id(app), head | body)
+        head = {**_WEB, "name": expression(APP), **after(plan, self._container_id())}
+        return resource("app", self.names.app_id(app), head | body)
 
     def _sign_in(self) -> TemplateResource:
         """That callers are asked for a token."""
@@ -144,64 +145,56 @@ class Resources:
     def _settings(self) -> TemplateResource:
         """All of the app's: others' first, so that ours win; what is known late at the end. Callers
         are asked for a token before a setting may let in anybody."""
-        after, late = [_APP_ID], late_settings(self.desired)
+        before, late = [_APP_ID], late_settings(self.desired)
         if self.desired.telemetry:
-            after.append(self._id(self.names.component_id))
+            before.append(self._id(self.names.component_id))
         if self.desired.sign_in:
             config = call("resourceId", quoted(CONFIG), APP, quoted("authsettingsV2"))
-            after.append(config)
+            before.append(config)
         pairs = (part for name, value in late.items() for part in (quoted(name), value))
         known = [call("createObject", *pairs)] if late else []
         all_ = call("union", SETTINGS_OF_OTHERS, variable("settings"), ENVIRONMENT, *known)
-        return self._config(SETTINGS, "appsettings", expression(all_), *after)
+        return self._config(SETTINGS, "appsettings", expression(all_), *before)
 
-    def _config(self, kind: str, name: str, properties: Any, *after: str) -> TemplateResource:
+    def _config(self, kind: str, name: str, properties: Any, *before: str) -> TemplateResource:
         place = expression(call("concat", APP, quoted(f"/{name}")))
-        body = {**_WEB, "name": place, **_after(*after), "properties": properties}
+        body = {**_WEB, "name": place, **after(*before), "properties": properties}
         id_ = f"{self.names.app_id(self.names.app)}/config/{name}"
-        return _resource(kind, id_, body, self.names.app)
+        return resource(kind, id_, body, self.names.app)
 
     def _roles(self) -> Iterator[TemplateResource]:
         names, app, given = self.names, self.names.app, self.desired.identity
-        own = Principal("", named=names.app_id(app))
+        account = Scope(names.account_id, _ACCOUNT_ID, self._before_account())
         if not given:  # who made it has given it the roles
-            yield self._role(BLOB_OWNER, names.account_id, own, app)
+            yield role_assignment(BLOB_OWNER, account, self._own_identity(), app)
         if self.desired.telemetry and not given:
-            name = f"{app} on {_last(names.component_id)}"
-            yield self._role(METRICS_PUBLISHER, names.component_id, own, name)
+            id_ = self._id(names.component_id)
+            component = Scope(names.component_id, id_, (id_,))
+            name = f"{app} on {last(names.component_id)}"
+            yield role_assignment(METRICS_PUBLISHER, component, self._own_identity(), name)
         if not names.given_account:
-            user = Principal(self.uploader)
-            yield self._role(BLOB_CONTRIBUTOR, names.account_id, user, "signed-in user")
+            yield role_assignment(BLOB_CONTRIBUTOR, account, self._uploader(), "signed-in user")
 
-    def _role(self, role: str, scope: str, who: Principal, name: str) -> TemplateResource:
-        """A role of the app's own identity, or of who uploads."""
-        place = _ACCOUNT_ID if scope == self.names.account_id else self._id(scope)
-        after = self._after_account() if place == _ACCOUNT_ID else _after(place)
-        guid, version = azure_roles.ROLES[role], quoted(function_apps.API_VERSION)
-        whose, facts, kind = _APP_ID, dict[str, Any](), "ServicePrincipal"
+    def _own_identity(self) -> Assignee:
+        """The app's."""
+        version = quoted(function_apps.API_VERSION)
         principal = f"{call('reference', _APP_ID, version, quoted('Full'))}.identity.principalId"
         said = call("concat", quoted(description("")), APP)
-        if not who.named:
-            whose = principal = UPLOADER
-            kind = expression(parameter("uploaderType"))
-            said = call("concat", quoted(description("")), APP, quoted(" uploads"))
-            facts = {"condition": expression(call("not", call("empty", UPLOADER)))}
-        else:
-            after = _after(_APP_ID, *(one[1:-1] for one in after.get("dependsOn", ())))
-        parts = (call("toLower", place), call("toLower", whose), quoted(guid))
-        head = {**facts, "apiVersion": azure_roles.API_VERSION, "scope": expression(place)}
-        head |= {"name": expression(call("guid", *parts)), **after}
-        definitions = quoted("Microsoft.Authorization/roleDefinitions")
-        definition = expression(call("subscriptionResourceId", definitions, quoted(guid)))
-        body = bodies.role_assignment(definition, expression(principal), kind, expression(said))
-        id_ = f"{scope}/providers/{ROLES_TYPE}/{assignment_name(scope, role, who)}"
-        return _resource("role assignment", id_, head | body, name)
+        who = Principal("", named=self.names.app_id(self.names.app))
+        return Assignee(who, principal, _APP_ID, said, before=(_APP_ID,))
+
+    def _uploader(self) -> Assignee:
+        """Who uploads packages, where somebody is given."""
+        said = call("concat", quoted(description("")), APP, quoted(" uploads"))
+        kind = expression(parameter("uploaderType"))
+        given = call("not", call("empty", UPLOADER))
+        return Assignee(Principal(self.uploader), UPLOADER, UPLOADER, said, kind, given)
 
     def _id(self, id_: str) -> str:
         """The id of a resource of this app's group, whose name begins with the app's, as an
         expression."""
         type_ = "/".join(id_.rpartition("/providers/")[2].split("/")[:2])
-        rest = _last(id_).removeprefix(self.names.app)
+        rest = last(id_).removeprefix(self.names.app)
         return call("resourceId", quoted(type_), call("concat", APP, quoted(rest)))
 
     @staticmethod
@@ -212,15 +205,15 @@ class Resources:
     def _container_id(self) -> str:
         return call("resourceId", quoted(_CONTAINERS), ACCOUNT, quoted("default"), CONTAINER)
 
-    def _after_account(self) -> dict[str, Any]:
-        return {} if self.names.given_account else _after(_ACCOUNT_ID)
+    def _before_account(self) -> tuple[str, ...]:
+        return () if self.names.given_account else (_ACCOUNT_ID,)
 
 
 def late_settings(desired: DesiredState) -> dict[str, str]:
     """Settings whose values, as expressions, are known only when other resources are there."""
     late: dict[str, str] = {}
     if desired.telemetry:
-        rest = _last(desired.names.component_id).removeprefix(desired.names.app)
+        rest = last(desired.names.component_id).removeprefix(desired.names.app)
         place = call("concat", APP, quoted(rest))
         component = call("resourceId", quoted("Microsoft.Insights/components"), place)
         version = quoted(azure_insights.COMPONENT_VERSION)
@@ -242,13 +235,6 @@ def _with(body: Any, values: Mapping[Path, Any]) -> Any:
     return body
 
 
-def _resource(kind: str, id_: str, document: Mapping[str, Any], name: str = "") -> TemplateResource:
-    """With what tells of a resource first, then its body."""
-    provider, *parts = id_.rpartition("/providers/")[2].split("/")
-    type_ = "/".join((provider, *parts[::2]))
-    return TemplateResource(kind, name or _last(id_), id_, {"type": type_, **document})
-
-
 def _place(key: str) -> dict[str, Any]:
     """Location and tags; `key` is the resource's in the parameter `kept`."""
     return {"location": expression(parameter("location")), "tags": _kept(variable("tags"), key)}
@@ -260,11 +246,3 @@ def _kept(own: str, key: str) -> str:
 
 def _kept_of(key: str) -> str:
     return f"{parameter('kept')}.{key}"
-
-
-def _after(*ids: str) -> dict[str, Any]:
-    return {"dependsOn": [expression(id_) for id_ in ids]}
-
-
-def _last(id_: str) -> str:
-    return id_.rpartition("/")[2]

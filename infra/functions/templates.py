@@ -18,16 +18,12 @@ from onnxferry.infra.functions.template import (
     template,
     unknown_surroundings,
 )
-from onnxferry.infra.functions.template_plan import (
-    Preview,
-    deployment_name,
-    kept_tags,
-    template_plan,
-    values,
-)
+from onnxferry.infra.functions.template_plan import kept_tags, template_plan, values
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.target_tables import Functions
+from onnxferry.infra.templates import deploying
 from onnxferry.infra.templates.arm import Template
+from onnxferry.infra.templates.deploying import Preview, deployment_name
 from onnxferry.scripts.package import Package
 
 
@@ -62,12 +58,10 @@ class AppTemplate:
         return template_plan(state, desired, found, given, preview)
 
     def _preview(self, found: Template, given: Mapping[str, Any]) -> Preview:
-        from onnxferry.infra.clients.azure_deployments import ENDED, Deployments
+        from onnxferry.infra.clients.azure_deployments import Deployments
 
         deployments = Deployments(self.clients.session, self.names.group)
-        name = deployment_name(self.names.app)
-        changes = deployments.what_if(name, found.document, given)
-        return Preview(changes, deployments.state(name) not in ("", *ENDED))
+        return deploying.preview(deployments, deployment_name(self.names.app), found, given)
 
     def _checked(self) -> tuple[CurrentState, DesiredState]:
         """What is there and what shall be. Raises where that cannot be, as for `deploy`."""

@@ -50,7 +50,12 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 OPTIONAL: Mapping[str, Mapping[str, str]] = {
     "sagemaker-deployer": _AWS,
     "sagemaker-reader": {**_AWS, **_LOOKS},
-    "azureml-deployer": {_ML_SIZES: "the quota is not checked before anything is made"},
+    "azureml-deployer": {
+        _ML_SIZES: "the quota is not checked before anything is made",
+        "Microsoft.KeyVault/locations/deletedVaults/read": (
+            "`template` does not know whether a key vault has to be recovered"
+        ),
+    },
     "azureml-reader": {_ML_SIZES: "the quota is not checked before anything is made"},
     "functions-deployer": {},
     "functions-reader": {
@@ -62,11 +67,17 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
         ),
     },
 }
-# The roles of Azure's own that together cover the files of a target, for each role.
+# The roles of Azure's own that together cover the files of a target, for each role, and for
+# commands that have files of their own.
 BUILT_IN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "azureml": {
         "deployer": ("AzureML Data Scientist", "Reader", "Storage Blob Data Contributor"),
         "reader": ("AzureML Data Scientist", "Reader", "Storage Blob Data Reader"),
+        "deployer-template": (
+            "Contributor",
+            "Role Based Access Control Administrator",
+            "Storage Blob Data Contributor",
+        ),
     },
     "functions": {
         "deployer": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotFound
@@ -13,7 +13,12 @@ from onnxferry.infra.sagemaker.captured import CapturedData
 from onnxferry.infra.sagemaker.fleet import Variant
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.state import CurrentState
-from onnxferry.infra.shadow_traffic import CapturedAnswer, ShadowTraffic, VersionTraffic
+from onnxferry.infra.shadow_traffic import (
+    CapturedAnswer,
+    ShadowTraffic,
+    VersionTraffic,
+    first_asked,
+)
 from onnxferry.system.exits import program
 
 
@@ -36,7 +41,7 @@ def shadow_traffic(
     since = max(made, period.since) if period.since else made
     data = CapturedData(clients, names, there.captured, since)
     copies = data.newest(beside["VariantName"], period.limit)
-    earlier = replace(data, since=max(since, _first(copies) or since))
+    earlier = replace(data, since=first_asked(copies, since))
     originals = earlier.wanted(serving["VariantName"], _Wanted.of(copies))
 
     def version(one: Variant, version: str, answers: Iterable[CapturedAnswer]) -> VersionTraffic:
@@ -51,15 +56,6 @@ def shadow_traffic(
     notes = (*_notes(there, copies, period.limit), *clients.notes)
     part = shadow.percent(serving, beside)
     return ShadowTraffic(where, began, part, live, other, notes)
-
-
-def _first(copies: tuple[CapturedAnswer, ...]) -> datetime | None:
-    """When the earliest of the requests may have come: a little before its copy was answered."""
-    try:
-        at = datetime.fromisoformat(min(one.time for one in copies).replace("Z", "+00:00"))
-    except ValueError:  # there is none, or its time is written otherwise
-        return None
-    return at - timedelta(minutes=5)
 
 
 def _variants(names: Names, there: CurrentState) -> tuple[Variant, Variant]:
@@ -81,14 +77,10 @@ class _Wanted:
 
     @classmethod
     def of(cls, copies: Iterable[CapturedAnswer]) -> _Wanted:
-        return cls(frozenset(key for one in copies for key in _keys(one)))
+        return cls(frozenset(key for one in copies for key in one.keys))
 
     def __call__(self, answer: CapturedAnswer) -> bool:
-        return not self.keys.isdisjoint(_keys(answer))
-
-
-def _keys(answer: CapturedAnswer) -> Iterator[str]:
-    yield from filter(None, (*answer.ids, answer.request))
+        return not self.keys.isdisjoint(answer.keys)
 
 
 def _notes(there: CurrentState, copies: tuple[CapturedAnswer, ...], limit: int) -> Iterator[str]:

@@ -37,17 +37,22 @@ class Kubernetes(Table):
     mode: Literal["kubernetes"]
     """A Kubernetes online endpoint."""
     compute: ClusterName
-    """Name that the cluster is attached by."""
-    namespace: str | None = Field(None, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-    """Namespace of the endpoint in the cluster; default: that of the attached compute."""
+    """Name that the cluster is attached by, which settles the namespace, too."""
     instance_type: str = Field("defaultinstancetype", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     """Instance type (InstanceType) of the cluster."""
     instance_count: int = Field(1, ge=1, le=50)
     """Number of pods."""
     cpu: float | None = Field(None, gt=0, le=256)
-    """Cores that each pod is given; default: by the instance type."""
+    """Cores that each pod is given, less than the instance type's limit; with memory_mb. Default:
+    by the instance type."""
     memory_mb: int | None = Field(None, ge=128)
-    """Memory that each pod is given, in MB; default: by the instance type."""
+    """Memory that each pod is given, in MB, less than the instance type's limit; with cpu."""
+
+    @pydantic.model_validator(mode="after")
+    def _fit(self) -> Kubernetes:
+        if (self.cpu is None) != (self.memory_mb is None):
+            raise variables.problem("a pod is given both cpu and memory_mb, or neither")
+        return self
 
 
 def _mode(given: Any) -> Any:
@@ -66,10 +71,11 @@ class AzureMLRequests(Table):
     timeout_seconds: float | None = Field(None, gt=0, le=180)
     """Longest time of one request; default: by the package's rehearsal, 90 without one."""
     concurrency: int | None = Field(None, ge=1, le=1000)
-    """Requests that a container is sent at a time; default: as many as its server has threads."""
+    """Requests that a container is sent at a time, by as many threads; default: 8."""
     queue_seconds: float | None = Field(None, gt=0, le=180)
-    """Longest time that a request waits for its turn; default: the platform's."""
-    start_minutes: int | None = Field(None, ge=1, le=60)
+    """Longest time that a request waits for its turn; default: the platform's. Azure's interface
+    calls it deprecated for managed endpoints, where timeout_seconds counts the waiting too."""
+    start_minutes: int | None = Field(None, ge=5, le=60)
     """How long a container may take to load the model; default: by the package's rehearsal, at
     least 5."""
 
@@ -157,11 +163,28 @@ class AzureML(AzureTable):
                 "rollout.mirror compares captured answers: add a table [azureml.capture] (it may be"
                 " empty; requests and answers are then kept in the workspace's blobs)"
             )
+        yield from self._problems_requests()
+        if self.image == "prebuilt" and not self.network.egress:
+            yield (
+                "network.egress = false keeps the containers from Microsoft's registry, where the"
+                " prebuilt image is: push it to the workspace's registry and name it as image, or"
+                ' take image = "conda"'
+            )
         if isinstance(self.serving, Kubernetes):
             yield from self._problems_kubernetes()
         count = self.serving.instance_count
         if self.scaling and count > self.scaling.max:
             yield f"instance_count ({count}) is more than scaling.max ({self.scaling.max})"
+
+    def _problems_requests(self) -> Any:
+        asked = self.requests
+        threads = sorted({"WORKER_COUNT", "GUNICORN_CMD_ARGS"} & set(self.environment))
+        if asked.concurrency and threads:
+            said = "requests.concurrency sets the threads of the server"
+            yield f"{said}: leave {' and '.join(threads)} out of environment"
+        if asked.start_minutes and asked.start_minutes > self.wait_minutes:
+            said = f"wait_minutes ({self.wait_minutes:g}) ends the wait for a container that"
+            yield f"{said} requests.start_minutes ({asked.start_minutes}) allows to load for longer"
 
     def _problems_kubernetes(self) -> Any:
         without = 'serving.mode = "kubernetes" has no'
@@ -171,3 +194,17 @@ class AzureML(AzureTable):
             yield f"{without} network of Azure's: its cluster has its own; leave network out"
         if self.auth_mode == "aad_token":
             yield f'{without} auth_mode = "aad_token"; it has key and aml_token'
+        if self.rollout.traffic != "all_at_once" and self.rollout.checks:
+            yield f"{without} metrics in Azure Monitor to check: set rollout.checks = false"
+        yield from self._problems_pods(without)
+
+    def _problems_pods(self, without: str) -> Any:
+        """Of autoscaling by the router in the cluster."""
+        table = self.scaling
+        if table and (table.target or table.schedule):
+            yield (
+                f"{without} scaling by requests or at given times: its router keeps so many percent"
+                " of the pods busy; leave scaling.target and scaling.schedule out"
+            )
+        if table and "scale_in_seconds" in table.model_fields_set:
+            yield f"{without} scaling.scale_in_seconds: pods go by the router's own rule"

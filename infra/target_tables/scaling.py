@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pydantic
 from pydantic import Field
 
 from onnxferry.infra import environment_variables as variables
 from onnxferry.infra.target_tables.schedules import wrong_schedule, wrong_timezone
 from onnxferry.infra.target_tables.table import Table
+from onnxferry.infra.target_tables.weekly import weekly, windows_zone
+
+_MOST_PROFILES = 20  # of an autoscale setting, with that which holds before any time
 
 
 class ScheduledAction(Table):
@@ -72,5 +77,34 @@ class AzureMLScaling(Scaling):
     """Requests a minute that each instance shall get. Default: by the package's rehearsal, where
     cpu_percent is not set either."""
     cpu_percent: int | None = Field(None, ge=10, le=90)
-    """Used part of the CPUs that the instances shall have, in percent. With a target, too,
-    instances are added where either asks for it."""
+    """Used part of the CPUs that the instances shall have, in percent; 70 where nothing says what
+    the target is. With a target, too, instances are added where either asks for it. On Kubernetes:
+    part of the pods that are busy."""
+    scale_out_seconds: int = Field(300, ge=60, le=3600)
+    """Cool-down after an instance was added. On Kubernetes: how often the pods are counted anew."""
+    scale_in_seconds: int = Field(300, ge=60, le=3600)
+    """Cool-down after an instance was taken away."""
+
+    @pydantic.model_validator(mode="after")
+    def _weekly(self) -> AzureMLScaling:
+        try:
+            for one in self.schedule:
+                weekly(one.at)
+                windows_zone(one.timezone)
+        except ValueError as e:
+            raise variables.problem(f'{e}; got "{one.at}", "{one.timezone}"') from e
+        except ImportError:  # this machine cannot deploy to Azure, which would say it again
+            return self
+        begins = [(one.timezone, *time) for one in self.schedule for time in _times(one)]
+        if twice := {"{2}:{3:02}".format(*t) for t in begins if begins.count(t) > 1}:
+            raise variables.problem(f"two entries of schedule begin at {', '.join(sorted(twice))}")
+        if 1 + sum(len(weekly(one.at)) for one in self.schedule) > _MOST_PROFILES:
+            raise variables.problem(
+                f"Azure Monitor takes {_MOST_PROFILES - 1} times of the day; schedule has more"
+            )
+        return self
+
+
+def _times(action: ScheduledAction) -> Iterator[tuple[str, int, int]]:
+    """Each day, hour and minute at which an action begins."""
+    return ((day, time.hour, time.minute) for time in weekly(action.at) for day in time.days)

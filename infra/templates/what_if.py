@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxferry.infra.plan import Action, Step
@@ -17,15 +17,23 @@ _LONGEST = 120  # characters of one value that are shown
 
 
 def steps(
-    template: Template, deployment: str, changes: Sequence[ResourceChange] | None
+    template: Template,
+    deployment: str,
+    changes: Sequence[ResourceChange] | None,
+    failed: Collection[str] = (),
 ) -> list[Step]:
     """A step each resource of the template that is made, changed or used: it follows the
-    `deployment`. Without `changes`, which Azure tells of a group that is there, all are made."""
+    `deployment`. Without `changes`, which Azure tells of a group that is there, all are made. Those
+    whose ids, in small letters, are among the `failed` are changed, though Azure may see none."""
     if changes is None:
         return [_made(one, deployment) for one in template.resources]
     known = {change.id.lower(): change for change in changes}
     pairs = ((one, known.get(one.id.lower())) for one in template.resources)
-    return [_step(one, deployment, change) for one, change in pairs if change]
+    return [
+        _step(one, deployment, change, failed=one.id.lower() in failed)
+        for one, change in pairs
+        if change
+    ]
 
 
 def lines(found: Sequence[Step]) -> Iterator[str]:
@@ -43,11 +51,12 @@ def _made(one: TemplateResource, deployment: str) -> Step:
     return Step(Action.CREATE, one.kind, one.name, FOLLOW, facts)
 
 
-def _step(one: TemplateResource, deployment: str, change: ResourceChange) -> Step:
+def _step(one: TemplateResource, deployment: str, change: ResourceChange, *, failed: bool) -> Step:
     if change.kind == "Create":
         return _made(one, deployment)
     found = list(_properties(change.delta))
-    if change.kind in _NOTHING or (change.kind == "Modify" and not found):
+    same = change.kind in _NOTHING or (change.kind == "Modify" and not found)
+    if same and not failed:
         return Step(Action.REUSE, one.kind, one.name)
     facts: dict[str, Any] = {"deployment": deployment, "id": one.id, "changes": found}
     if change.reason:

@@ -81,11 +81,16 @@ def expand(accepted: tuple[str, ...]) -> tuple[str, ...]:
 
 def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
     """The payload of `body`, if its media type is among `accepted`. Raises ScoringError only."""
-    media_type, known = MediaType.parse(content_type), expand(tuple(accepted))
-    if media_type.name not in known:
+    media_type = MediaType.parse(content_type)
+    check_accepted(media_type, accepted)
+    return DECODERS[media_type.name](body, media_type)
+
+
+def check_accepted(media_type: MediaType, accepted: Sequence[str]) -> None:
+    """Raise UnsupportedMediaType for one that is not among `accepted`."""
+    if media_type.name not in (known := expand(tuple(accepted))):
         sent, expected = media_type.name[:80], " or ".join(known)
         raise UnsupportedMediaType(f"content type '{sent}' is not accepted; send {expected}")
-    return DECODERS[media_type.name](body, media_type)
 
 
 @functools.lru_cache(256)  # clients send the same few

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,15 @@ def decode_csv(body: bytes, media_type: MediaType) -> Any:
 
 
 def csv_items(body: bytes, media_type: MediaType) -> Iterator[Any]:
+    """`text_items` of a body."""
+    return text_items(io.StringIO(media_type.text(body), newline=""))
+
+
+def text_items(lines: Iterable[str]) -> Iterator[Any]:
     """The item of each row, as `decode_csv` has them, or the InvalidBody for a row that has not a
-    cell for each column. Raises InvalidBody for what is no CSV with a header."""
-    rows = _rows(media_type.text(body))
+    cell for each column. `lines` are with their ends. Raises InvalidBody for what is no CSV with a
+    header."""
+    rows = _rows(lines)
     header = [name.strip() for _, row in [next(rows, (1, []))] for name in row]
     if not any(header):
         raise InvalidBody("the body has no header; expected CSV with names of columns at its top")
@@ -53,9 +59,9 @@ def _item_column(header: Sequence[str]) -> int | None:
     return next((i for i, name in enumerate(header) if name in names), None)
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not blank, each with the number of its last line."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(lines, strict=True)
     try:
         for row in reader:
             if row:

@@ -27,7 +27,7 @@ from onnxferry.scoring.wire import JSON, Request, Response
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """One item with its parameters; `request`: what is asked as it is, by itself."""
 
     item: Any
@@ -43,10 +43,10 @@ class BatchForm:
         media_type = MediaType.parse(request.content_type)
         read = _READERS.get(media_type.name)
         if read is None or media_type.name not in codecs.expand(tuple(scorer.task.accepts)):
-            return Response(200, _line(_whole(scorer, request)), JSON)
+            return Response(200, _line(whole(scorer, request)), JSON)
         rows = list(read(scorer.body(request), media_type))
         timing.switch("preprocess")
-        answers = _answered(scorer, rows)
+        answers = answered(scorer, rows)
         timing.switch("encode")
         return Response(200, b"\n".join(map(_line, answers)), codecs.JSONLINES[0])
 
@@ -64,39 +64,40 @@ def is_refused(answer: Any) -> bool:
     return isinstance(error, dict) and error.keys() == {"code", "message"}
 
 
-def _lines(body: bytes, media_type: MediaType) -> Iterator[_Row | ScoringError]:
+def _lines(body: bytes, media_type: MediaType) -> Iterator[Row | ScoringError]:
     """A blank line is a row, too, and no JSON; what follows the last newline is none."""
-    return (_read(line, media_type) for line in body.removesuffix(b"\n").split(b"\n"))
+    return (line_row(line, media_type) for line in body.removesuffix(b"\n").split(b"\n"))
 
 
-def _read(line: bytes, media_type: MediaType) -> _Row | ScoringError:
+def line_row(line: bytes, media_type: MediaType) -> Row | ScoringError:
+    """The row of a line of JSON Lines."""
     try:
         return _row(decode_line(line, media_type))
     except ScoringError as e:
         return e
 
 
-def _row(sent: Any) -> _Row:
+def _row(sent: Any) -> Row:
     if not isinstance(sent, dict) or "inputs" not in sent:
-        return _Row(sent)
+        return Row(sent)
     item, parameters = sent["inputs"], sent.get("parameters") or {}
     if isinstance(item, list) or not isinstance(parameters, dict):
-        return _Row(item, request=sent)
-    return _Row(item, parameters)
+        return Row(item, request=sent)
+    return Row(item, parameters)
 
 
-def _cells(body: bytes, media_type: MediaType) -> Iterator[_Row | ScoringError]:
+def _cells(body: bytes, media_type: MediaType) -> Iterator[Row | ScoringError]:
     for item in csv_items(body, media_type):
-        yield item if isinstance(item, ScoringError) else _Row(item)
+        yield item if isinstance(item, ScoringError) else Row(item)
 
 
-_READERS: Mapping[str, Callable[[bytes, MediaType], Iterator[_Row | ScoringError]]] = {
+_READERS: Mapping[str, Callable[[bytes, MediaType], Iterator[Row | ScoringError]]] = {
     **dict.fromkeys(codecs.JSONLINES, _lines),
     codecs.CSV: _cells,
 }
 
 
-def _answered(scorer: Scorer, rows: list[_Row | ScoringError]) -> list[Any]:
+def answered(scorer: Scorer, rows: Sequence[Row | ScoringError]) -> list[Any]:
     """The answer of each row, or the ScoringError that refuses it. Rows with the same parameters
     share the model's runs."""
     answers: list[Any] = [*rows]
@@ -132,7 +133,7 @@ def _alone(scorer: Scorer, payload: Any) -> Any:
         return e
 
 
-def _whole(scorer: Scorer, request: Request) -> Any:
+def whole(scorer: Scorer, request: Request) -> Any:
     """The answer to the whole body, or the ScoringError that refuses it."""
     try:
         accepted = scorer.task.accepts

@@ -48,8 +48,10 @@ def _text(cells: Cells) -> Any:
 
 
 def _image(cells: Cells) -> Any:
-    """The picture's bytes, or a text in base64."""
+    """The picture's bytes, as they are or beside its path, as data sets have them in Parquet, or a
+    text in base64."""
     image = cells.get("image")
+    image = image["bytes"] if isinstance(image, dict) and "bytes" in image else image
     return Image(bytes(image)) if isinstance(image, bytes | bytearray | memoryview) else image
 
 

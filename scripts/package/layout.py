@@ -75,6 +75,19 @@ def pipelines() -> Iterator[Entry]:
     return tree(_INIT.parent / "pipelines", "onnxferry/pipelines/")
 
 
+def score_command(under: str) -> Iterator[Entry]:
+    """`python -m onnxferry.scripts.score` with all of onnxferry that it imports, but for clusters,
+    below the folder `under`."""
+    scripts = f"{under}onnxferry/scripts/"
+    for name in ("__init__.py", "local_scorer.py", "request_file.py"):
+        yield Entry(scripts + name, _ROOMS / "scripts" / name)
+    command = tree(_ROOMS / "scripts" / "score", f"{scripts}score/")
+    yield from (entry for entry in command if "/clusters/" not in entry.path)
+    yield Entry(f"{under}onnxferry/__init__.py", _INIT)
+    yield from tree(_INIT.parent / "system", f"{under}onnxferry/system/")
+    yield from tree(_ROOMS / "scoring", f"{under}onnxferry/scoring/")
+
+
 def tree(folder: Path, under: str, compiled: bool = False) -> Iterator[Entry]:
     """Each file below `folder`, without what Python or an editor leaves there; byte code only where
     the folder's modules are `compiled`."""

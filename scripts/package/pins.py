@@ -14,6 +14,7 @@ from onnxferry.system.errors import PackageError
 
 PINS = Path(__file__).with_name("pins.txt")
 HASHES = Path(__file__).with_name("hashes.txt")
+AZUREML_BATCH = Path(__file__).with_name("azureml-batch.txt")  # see there
 
 # What an installation of each brings in besides, so that all of it is pinned.
 # tests/scripts/test_package_pins.py lets pip resolve them.
@@ -32,6 +33,10 @@ CLOSURES = {
     "httptools": "",
     "prometheus-client": "",
     "pyyaml": "",
+    "click": "",
+    "filelock": "",
+    "pyarrow": "",
+    "rich": "markdown-it-py mdurl pygments",
     "urllib3": "",
     "uvicorn": "click h11 typing-extensions",
     "uvloop": "",
@@ -45,6 +50,23 @@ CLOSURES = {
         pydantic-settings pyjwt python-dateutil python-dotenv pytz requests requests-oauthlib
         six typing-extensions typing-inspection urllib3 werkzeug wrapt zipp
     """,
+    "azureml-core": """
+        adal argcomplete azure-common azure-core azure-graphrbac azure-mgmt-authorization
+        azure-mgmt-containerregistry azure-mgmt-core azure-mgmt-keyvault azure-mgmt-network
+        azure-mgmt-resource azure-mgmt-storage backports-tempfile backports-weakref bcrypt certifi
+        cffi charset-normalizer contextlib2 cryptography docker humanfriendly idna isodate jeepney
+        jmespath jsonpickle knack msal msal-extensions msrest msrestazure ndg-httpsclient oauthlib
+        packaging paramiko pathspec pkginfo pyasn1 pycparser pygments pyjwt pynacl pyopenssl pysocks
+        python-dateutil pytz pyyaml requests requests-oauthlib secretstorage six tabulate
+        typing-extensions urllib3
+    """,
+    "azureml-dataset-runtime": """
+        attrs azure-core azure-identity azureml-dataprep azureml-dataprep-native
+        azureml-dataprep-rslex certifi cffi charset-normalizer cloudpickle cryptography idna
+        jsonschema jsonschema-specifications msal msal-extensions numpy pyarrow pycparser pyjwt
+        pyyaml referencing requests rpds-py typing-extensions urllib3
+    """,
+    "fusepy": "",
     "azureml-ai-monitoring": """
         certifi charset-normalizer idna numpy pandas python-dateutil requests six urllib3
     """,
@@ -78,10 +100,12 @@ def with_closure(names: Iterable[str]) -> list[str]:
     return sorted({name for root in names for name in (root, *CLOSURES[root].split())})
 
 
-def select(names: Iterable[str], python: str) -> list[str]:
-    """ "name==version" of each of `names` that has a pin for Python `python`."""
+def select(names: Iterable[str], python: str, before: Path | None = None) -> list[str]:
+    """ "name==version" of each of `names` that has a pin for Python `python`; a pin in the file
+    `before` comes before one in pins.txt."""
     host = _HOST | {"python_version": python, "python_full_version": f"{python}.0"}
-    chosen = (pin for pin in _pins_of(names) if not pin.marker or pin.marker.evaluate(host))
+    found = _pins_of(names, before)
+    chosen = (pin for pin in found if not pin.marker or pin.marker.evaluate(host))
     return [f"{pin.name}{pin.specifier}" for pin in chosen]
 
 
@@ -109,8 +133,8 @@ def version(name: str, python: str) -> str:
     return chosen[0].partition("==")[2]
 
 
-def _pins_of(names: Iterable[str]) -> Iterator[Requirement]:
-    pins = read(PINS)
+def _pins_of(names: Iterable[str], before: Path | None = None) -> Iterator[Requirement]:
+    pins = {**read(PINS), **(read(before) if before else {})}
     for name in names:
         if name not in pins:
             raise PackageError(f"{PINS}: no pin of {name}; add the version that was rehearsed")

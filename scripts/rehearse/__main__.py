@@ -51,7 +51,8 @@ def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
     requests = [read_request(path) for path in inputs]
     given, rehearsed = _packages(**flags)
     done = rehearse(rehearsed, requests, repeats, conditions)
-    record.write(given, done)
+    if runtime_of(given.target, conditions.image).recorded:
+        record.write(given, done)
     answers = dict(zip(map(str, inputs), done.extra, strict=True))
     if output == "json":
         click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))

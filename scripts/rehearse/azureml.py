@@ -3,20 +3,26 @@
 As on the platform: AML_APP_ROOT is the folder of the entry script, the model lies one level below
 AZUREML_MODEL_DIR, and deployment.yml's environment variables are set. The environment holds the pip
 list of env.yml; for a package without env.yml, what is known to be in the prebuilt image.
+
+In the image "batch", that of batch jobs, the environment is of batch-env.yml, and a program of ours
+(hosts/azureml_batch.py) calls the same package's batch.py.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from onnxferry.scripts.package import pins
+from onnxferry.scripts.package import azureml_batch, pins
 from onnxferry.scripts.package.azureml import SERVER
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage
+from onnxferry.scripts.rehearse.batch_files import golden_file, prove_rows, request_file
+from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage, Wire
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
@@ -37,6 +43,10 @@ def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     conda = unpacked.app / "env.yml"
     if not conda.is_file():
         return (Install(tuple(pins.select([*pins.with_closure([SERVER]), "numpy"], python))),)
+    return _listed(conda)
+
+
+def _listed(conda: Path) -> tuple[Install, ...]:
     dependencies = _read(conda)["dependencies"]
     return tuple(Install(tuple(e["pip"])) for e in dependencies if isinstance(e, dict))
 
@@ -53,7 +63,14 @@ def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
     return {**declared, **own}
 
 
-RUNTIME = Runtime(
+def _batch_command(unpacked: UnpackedPackage, port: int) -> tuple[str | Path | int, ...]:
+    declared = _read(unpacked.app / azureml_batch.DEPLOYMENT)
+    script = unpacked.app / "code" / declared["code_configuration"]["scoring_script"]
+    settings = json.dumps(declared["settings"])
+    return (HOSTS / "azureml_batch.py", script, unpacked.model.parent, settings, port)
+
+
+_SERVER = Runtime(
     title="AzureML's inference server",
     health="/",
     score="/score",
@@ -62,3 +79,15 @@ RUNTIME = Runtime(
     command=_command,
     environment=_environment,
 )
+_BATCH = Runtime(
+    title="a program in the place of AzureML's for batch jobs",
+    health="/",
+    score="/",
+    unpack=_unpack,
+    installs=lambda unpacked, python: _listed(unpacked.app / azureml_batch.ENVIRONMENT),
+    command=_batch_command,
+    prove=prove_rows,
+    wire=Wire(request_file, golden_file),
+    recorded=False,
+)
+RUNTIME = replace(_SERVER, images={"batch": _BATCH})

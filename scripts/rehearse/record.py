@@ -74,5 +74,11 @@ def read(package: Package) -> RehearsalRecord | None:
         return None
 
 
+def of(package: Package) -> RehearsalRecord | None:
+    """The figures of that very `package`, if there are any."""
+    found = read(package)
+    return found if found and found.sha256 == package.sha256 else None
+
+
 def _file(package: Package) -> Path:
     return package.path.parent / FILE

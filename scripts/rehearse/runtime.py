@@ -55,7 +55,8 @@ class Runtime:
     RehearsalError when the machine lacks what no environment can hold; `limit` is in seconds to the
     first healthy answer, `grace` to the end after SIGTERM. `build` is run once before, with the
     environment's Python, and `prove` last, while it serves. `images`: the runtime of the same
-    package in others of the platform's images."""
+    package in others of the platform's images. `recorded`: its figures are those that endpoints are
+    reckoned by."""
 
     title: str
     health: str
@@ -71,3 +72,4 @@ class Runtime:
     prove: Callable[[Host, UnpackedPackage], None] = lambda host, unpacked: None
     wire: Wire = Wire()
     images: Mapping[str, Runtime] = field(default_factory=dict)
+    recorded: bool = True

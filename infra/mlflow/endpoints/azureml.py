@@ -11,6 +11,7 @@ from onnxferry.infra.azureml.cloud import AzureMLCloud
 from onnxferry.infra.azureml.desired import DesiredState, digest, version_of
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
+from onnxferry.infra.azureml.scaling.target import scaled
 from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azure import azure_session
@@ -23,6 +24,7 @@ from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package.azureml import deployment
+from onnxferry.scripts.rehearse import record
 from onnxferry.system.errors import UsageError
 
 
@@ -91,11 +93,8 @@ class MlflowAzureML(AzureMLCloud):
         package, config = bundle.package, self.settings
         files = {member.path: member.sha256 for member in package.members}
         own = deployment("", {})
-        settings = {
-            "environment_variables": dict(config.environment),
-            **{key: own[key] for key in _SERVED},
-        }
-        settings = declared.over(settings, declared.deployment(config))
+        settings = {"environment_variables": {}, **{key: own[key] for key in _SERVED}}
+        settings = declared.over(settings, declared.deployment(config, record.of(package)))
         return DesiredState(
             version=bundle.version,
             versions={"model": version_of("model", files)},
@@ -109,6 +108,8 @@ class MlflowAzureML(AzureMLCloud):
             keep_previous=config.keep_previous,
             deployed=deployed,
             tags=config.tags,
+            rollout=config.rollout,
+            scaling=scaled(config),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from onnxferry.infra.batch_check import Sample
@@ -19,6 +20,7 @@ from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock
+from onnxferry.system.console import Progress
 
 _TYPE = "ml.m5.large"
 
@@ -68,6 +70,14 @@ class TransformJobs(SageMakerCloud):
         if status.state != "Failed":
             return status
         return replace(status, reason=jobs.failure(self.clients, name, found))
+
+    def collected(self, status: JobStatus, asked: BatchRequest, progress: Progress) -> JobStatus:
+        """See BatchJobs: SageMaker itself writes the answer files."""
+        return status
+
+    def fetch(self, asked: BatchRequest, file: DataFile, path: Path) -> None:
+        """See BatchJobs."""
+        places.fetch(self.clients, self._places(asked), file, path)
 
     def finish(self, asked: BatchRequest) -> None:
         """See BatchJobs: the role's rights."""

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
@@ -22,6 +23,7 @@ from onnxferry.system.errors import UsageError
 
 RECORDS = "_onnxferry/"  # below the output; what begins with _ is passed over by most readers
 _ANSWER = ".out"
+_PART = 8 << 20  # bytes that are fetched at a time
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,22 @@ def start_of(clients: AwsClients, place: Place, file: DataFile, size: int) -> by
     """The first bytes of a file, which has some."""
     where, ranged = f"{place.url}{file.name}", {"Range": f"bytes=0-{size - 1}"}
     return bytes(clients.read_object(where, **place.at(file.name), **ranged)["Body"])
+
+
+def fetch(clients: AwsClients, places: Places, file: DataFile, path: Path) -> None:
+    """Write the answer file of an input to `path`."""
+    out, head = places.output, ("s3", "head_object", f"{places.output.url}{file.name}{_ANSWER}")
+    for way in ("", places.input.folder):
+        at = out.at(f"{way}{file.name}{_ANSWER}")
+        found = clients.call_if_there(*head, **at)
+        if found is not None:
+            break
+    else:
+        raise NotFound(f"{head[2]}: no such answer file")
+    with path.open("wb") as written:
+        for start in range(0, found["ContentLength"], _PART):
+            ranged = {"Range": f"bytes={start}-{start + _PART - 1}"}
+            written.write(clients.read_object(head[2], **at, **ranged)["Body"])
 
 
 def record(clients: AwsClients, places: Places) -> Mapping[str, Any] | None:

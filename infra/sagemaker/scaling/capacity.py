@@ -1,17 +1,20 @@
-"""The target of an autoscaling that deploy.toml leaves out, reckoned from the package's rehearsal.
-
-An instance answers as many requests a second as its CPUs have time for, by the CPU time of one
-request; or as its workers do one after the other, where their number is set. Half of that is the
-target: so the load may double in the minutes in which more instances come up.
-"""
+"""The target of an autoscaling that deploy.toml leaves out, reckoned from the package's
+rehearsal."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from onnxferry.infra.sagemaker.scaling.requests import Request, number
+from onnxferry.infra.rehearsed_capacity import (
+    HEADROOM,
+    Target,
+    close_to,
+    reckoned,
+    requests_a_minute,
+    requests_a_second,
+)
+from onnxferry.infra.sagemaker.scaling.requests import Request
 from onnxferry.infra.target_tables.sagemaker import SageMaker
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
@@ -19,20 +22,10 @@ from onnxferry.scripts.rehearse.record import RehearsalRecord
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 
-HEADROOM = 0.5  # of what an instance can do; as AWS advises to begin with
 SCALE_OUT_SECONDS = 300.0  # until another instance serves, usually
 _UTILISATION = 0.7  # of provisioned concurrency
-_CLOSE = 0.25  # by how much a rehearsal's figures may differ from another's
 _WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
 _CPUS = {"medium": 2, "large": 2, "xlarge": 4}
-
-
-@dataclass(frozen=True)
-class Target:
-    """What each instance shall get, with `why` for people, "" where deploy.toml says it."""
-
-    value: float
-    why: str = ""
 
 
 def target(settings: SageMaker, variant: Request, package: Package, found: float | None) -> Target:
@@ -47,7 +40,7 @@ def target(settings: SageMaker, variant: Request, package: Package, found: float
     rehearsed = record.read(package)
     cpus = vcpus(variant["InstanceType"])
     if rehearsed and rehearsed.sha256 == package.sha256 and rehearsed.cpu_ms > 0 and cpus:
-        return _close_to(found, _reckoned(settings, rehearsed, cpus))
+        return close_to(found, _reckoned(settings, rehearsed, cpus))
     if found is not None:
         return Target(found, "as it is: this package was not rehearsed")
     raise UsageError(_unknown(variant["InstanceType"], cpus))
@@ -61,26 +54,9 @@ def vcpus(instance_type: str) -> int | None:
     return 4 * int(many[1]) if many else _CPUS.get(size)
 
 
-def requests_a_second(settings: SageMaker, rehearsed: RehearsalRecord, cpus: int) -> float:
-    """What one instance can do: in CPU time, and in turns of its workers where their number is
-    set."""
-    by_cpu = cpus * 1000 / rehearsed.cpu_ms
-    workers = settings.environment.get(_WORKERS, "")
-    if not workers.isdigit() or rehearsed.latency_p50_ms <= 0:
-        return by_cpu
-    return min(by_cpu, int(workers) * 1000 / rehearsed.latency_p50_ms)
-
-
 def _reckoned(settings: SageMaker, rehearsed: RehearsalRecord, cpus: int) -> Target:
-    able = requests_a_second(settings, rehearsed, cpus)
-    value, words = _MODES[settings.serving.mode](able)
-    said = f"{rehearsed.cpu_ms:.4g} ms of CPU a request in the rehearsal, {cpus} CPUs"
-    return Target(max(1.0, float(f"{value:.2g}")), f"{words}; {said}")
-
-
-def _invocations(able: float) -> tuple[float, str]:
-    """A minute."""
-    return able * 60 * HEADROOM, f"half of the {number(able * 60)} a minute that it can answer"
+    able = requests_a_second(rehearsed, cpus, settings.environment.get(_WORKERS, ""))
+    return reckoned(*_MODES[settings.serving.mode](able), rehearsed, cpus)
 
 
 def _backlog(able: float) -> tuple[float, str]:
@@ -90,15 +66,9 @@ def _backlog(able: float) -> tuple[float, str]:
 
 
 _MODES: Mapping[str, Callable[[float], tuple[float, str]]] = {
-    "realtime": _invocations,
+    "realtime": requests_a_minute,
     "async": _backlog,
 }
-
-
-def _close_to(found: float | None, reckoned: Target) -> Target:
-    if found is None or abs(found - reckoned.value) > _CLOSE * reckoned.value:
-        return reckoned
-    return Target(found, reckoned.why)
 
 
 def _unknown(instance_type: str, cpus: int | None) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken
 from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.rehearsed_capacity import Target
 from onnxferry.infra.sagemaker import quota
 from onnxferry.infra.sagemaker.fleet import Fleet, added
 from onnxferry.infra.sagemaker.names import Names
-from onnxferry.infra.sagemaker.scaling.capacity import Target, target
+from onnxferry.infra.sagemaker.scaling.capacity import target
 from onnxferry.infra.sagemaker.scaling.difference import differs, spare
 from onnxferry.infra.sagemaker.scaling.refusals import refuse_others, taken
 from onnxferry.infra.sagemaker.scaling.requests import (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from onnxferry.infra.rehearsed_capacity import number
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, KEYS_TAG, Names, digest, keys_of, tags
 from onnxferry.infra.target_tables.scaling import Scaling
 from onnxferry.infra.target_tables.schedules import is_over
@@ -74,11 +75,6 @@ class ScaledVariant:
         if self.dimension == CONCURRENCY:
             return "of them in use"
         return "requests waiting for each" if backlog else "requests a minute each"
-
-
-def number(value: float) -> str:
-    """A target or a rate, for people."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:g}"
 
 
 def identified(resource: str, dimension: str) -> dict[str, str]:

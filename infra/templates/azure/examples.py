@@ -1,5 +1,5 @@
-"""The templates of this folder, for any app, with names and ids that must be given: one by the
-defaults of deploy.toml, and one with a network, an identity and sign-in."""
+"""The templates of this folder, for any app and any workspace, with names and ids that must be
+given: by the defaults of deploy.toml, and of an app one with a network, an identity and sign-in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onnxferry.infra.azureml.workspace.names import WorkspaceNames
+from onnxferry.infra.azureml.workspace.template import template as workspace_template
 from onnxferry.infra.functions.names import Names
 from onnxferry.infra.functions.template import (
     desired_by,
@@ -14,7 +16,7 @@ from onnxferry.infra.functions.template import (
     template,
     unknown_surroundings,
 )
-from onnxferry.infra.target_tables import Functions
+from onnxferry.infra.target_tables import AzureML, Functions
 from onnxferry.scripts.package import drafted, layout_of
 
 _ZEROS = "00000000-0000-0000-0000-000000000000"
@@ -33,6 +35,7 @@ def texts() -> dict[Path, str]:
     """The text that each file should have."""
     private = _functions(_PRIVATE, "subnet", "identity", "entraClientId", "entraAudiences")
     made = {"functions.json": _functions({}), "functions-private.json": private}
+    made["azureml.json"] = _workspace()
     return {Path(__file__).parent / name: text for name, text in made.items()}
 
 
@@ -44,3 +47,11 @@ def _functions(settings: Mapping[str, Any], *given: str) -> str:
     package, around = drafted(None, layout_of("functions")), unknown_surroundings(config)
     desired = desired_by(config, nothing_there(names), package, around)
     return template(desired, names, config, {}).without_defaults((*_NAMES, *given)).text
+
+
+def _workspace() -> str:
+    """The parameters of names have no defaults."""
+    names = WorkspaceNames(_ZEROS, "group", "workspace")
+    known = {"subscription": _ZEROS, "resource_group": names.group, "workspace": names.workspace}
+    found = workspace_template(names, AzureML(**known), {})
+    return found.without_defaults(("workspace", "storageAccount", "keyVault", "registry")).text

@@ -118,6 +118,7 @@ class Arm:
         return Answer(204) if call.method == "HEAD" else Answer(200, found)
 
     def _list(self, call: Call) -> Answer:
+        self.operations.advance()
         names = {key.rpartition("/")[2] for key in self.types}
         if call.path.rstrip("/").rpartition("/")[2].lower() not in names:
             return error(

@@ -76,7 +76,8 @@ class Blob:
 
 class FakeBlobs:
     """`denied` are accounts whose blobs a signed-in user may not touch (no data role); `keyless`
-    take no key or SAS; `walled` have a firewall that does not let this machine in."""
+    take no key or SAS; `walled` have a firewall that does not let this machine in. A listing has
+    `page` entries at most, and goes on at its marker."""
 
     def __init__(self, clock: ServerClock) -> None:
         self.clock = clock
@@ -84,6 +85,7 @@ class FakeBlobs:
         self.denied: set[str] = set()
         self.keyless: set[str] = set()
         self.walled: set[str] = set()
+        self.page = 5000
         self.routes = (
             Route("GET HEAD PUT DELETE", r"/?", self._guarded(self._service), HOST),
             Route(
@@ -180,7 +182,7 @@ class FakeBlobs:
         if name not in account:
             return _no_container()
         if call.query.get("comp") == "list":
-            return _listed(account[name], call.query)
+            return _listed(account[name], call.query, self.page)
         if call.method == "DELETE":
             del account[name]
             return Answer(202, b"")
@@ -272,7 +274,7 @@ def _get(call: Call, found: Blob) -> Answer:
     return Answer(206, data[first : last + 1], {**found.headers, **part})
 
 
-def _listed(container: Mapping[str, Blob], query: Mapping[str, str]) -> Answer:
+def _listed(container: Mapping[str, Blob], query: Mapping[str, str], page: int) -> Answer:
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
     entries: dict[str, str] = {}
     for name, blob in sorted(container.items()):
@@ -284,8 +286,12 @@ def _listed(container: Mapping[str, Blob], query: Mapping[str, str]) -> Answer:
             entries[folder] = f"<BlobPrefix><Name>{escape(folder)}</Name></BlobPrefix>"
         else:
             entries[name] = _entry(name, blob, with_metadata="metadata" in query.get("include", ""))
-    blobs = "".join(entries.values())
-    return _xml(f"<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>")
+    left = [name for name in entries if name >= query.get("marker", "")]
+    blobs = "".join(entries[name] for name in left[:page])
+    more = "".join(left[page : page + 1])
+    marker = f"<NextMarker>{escape(more)}</NextMarker>"
+    asked = f"<Prefix>{escape(prefix)}</Prefix><Delimiter>{delimiter or ''}</Delimiter>"
+    return _xml(f"<EnumerationResults>{asked}<Blobs>{blobs}</Blobs>{marker}</EnumerationResults>")
 
 
 def _entry(name: str, blob: Blob, *, with_metadata: bool) -> str:

@@ -51,9 +51,9 @@ def in_process(fake: AzureFake) -> Iterator[None]:
             )
             raise kind("the connection was dropped") from e
         data = b"" if request.method == "HEAD" else answer[1]
-        raw = HTTPResponse(
-            io.BytesIO(data), answer[2], answer[0], preload_content=False, decode_content=False
-        )
+        options = {"preload_content": False, "decode_content": False}
+        options |= {"request_method": request.method}
+        raw = HTTPResponse(io.BytesIO(data), answer[2], answer[0], **options)
         return adapter.build_response(request, raw)
 
     def handle(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:

@@ -32,14 +32,8 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.login import SECRET, TOKEN
-from tests.fakes.azure.providers.machinelearning import (
-    DEPLOYMENTS,
-    ENDPOINTS,
-    KEY,
-    SAS,
-    WORKSPACES,
-    MachineLearning,
-)
+from tests.fakes.azure.providers.assets import SAS, WORKSPACES
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, MachineLearning
 from tests.infra.azureml.conftest import NAME, config, connected, deploy
 from tests.infra.replaced import Replaced
 

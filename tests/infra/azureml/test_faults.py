@@ -8,7 +8,7 @@ call that changes something, for one that only reads leaves the cloud as the cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -94,28 +94,28 @@ REFUSALS = [
 class Flows:
     """What each flow's calls are in a world that nothing disturbs, and what it comes to."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, flows: Mapping[str, Flow]) -> None:
+        self.world, self.flows = world, flows
         self.changes: dict[str, list[int]] = {}
         self.goals: dict[str, Any] = {}
 
     def record(self, name: str) -> None:
         if name not in self.goals:
             self.begin(name)
-            FLOWS[name].run(self.world.cloud, self.world.bundles)
+            self.flows[name].run(self.world.cloud, self.world.bundles)
             calls = self.world.azure.calls
             self.changes[name] = [n for n, c in enumerate(calls) if c.method in _CHANGE]
             self.goals[name] = self.world.reached()
 
     def begin(self, name: str) -> None:
-        flow = FLOWS[name]
+        flow = self.flows[name]
         self.world.put_back(self.world.states[flow.before])
         if flow.wrong:
             self.world.ml.answers[self.world.model_of[flow.wrong]] = b'{"answer": "Bob"}'
 
     def arrived(self, name: str) -> None:
         assert self.world.reached() == self.goals[name]
-        self.check(FLOWS[name])
+        self.check(self.flows[name])
 
     def check(self, flow: Flow) -> None:
         """What serves was asked before, and there was no moment without, unless it was to be
@@ -135,7 +135,7 @@ class Flows:
         """Run the flow until it comes to its end; one more run than it was disturbed must do."""
         for last in (False, False, True):
             try:
-                FLOWS[name].run(self.world.cloud, self.world.bundles)
+                self.flows[name].run(self.world.cloud, self.world.bundles)
                 break
             except CloudError:
                 if last:
@@ -148,7 +148,7 @@ def flows(
     versions: dict[str, Bundle], keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]
 ) -> Iterator[Flows]:
     with a_world(versions) as found:
-        yield Flows(found)
+        yield Flows(found, FLOWS)
         keep_bodies(found.azure.arm.puts)
 
 
@@ -170,7 +170,7 @@ def killed_at(flows: Flows, name: str, number: int) -> None:
     faults.deaths = set(range(number, number + 500))
     faults.at = dict.fromkeys(range(number + 1, number + 500), Fault.DROPPED_BEFORE)
     with suppress(Killed):
-        FLOWS[name].run(flows.world.cloud, flows.world.bundles)
+        flows.flows[name].run(flows.world.cloud, flows.world.bundles)
     faults.deaths, faults.at = set(), {}
 
 

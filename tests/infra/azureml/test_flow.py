@@ -17,14 +17,8 @@ from onnxferry.scoring.wire import Request
 from onnxferry.system.errors import UsageError
 from tests import tiny
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.providers.machinelearning import (
-    DEPLOYMENTS,
-    ENDPOINTS,
-    KEY,
-    SAS,
-    WORKSPACES,
-    MachineLearning,
-)
+from tests.fakes.azure.providers.assets import SAS, WORKSPACES
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, MachineLearning
 from tests.infra.azureml.conftest import NAME, connected, deploy
 
 ASK = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
@@ -233,7 +227,7 @@ def test_deploying_the_previous_version_again_moves_the_traffic(
     for name in "ab":
         deploy(cloud, versions[name])
     changes = [str(step) for step in deploy(cloud, versions["a"]).changes]
-    assert changes == ["update traffic of endpoint squad"]
+    assert changes == ["update traffic of endpoint squad", "update tags of endpoint squad"]
     assert cloud.status().previous == versions["b"].version
 
 

@@ -14,12 +14,8 @@ from onnxferry.infra.errors import CloudError, NameTaken, Refused
 from onnxferry.infra.plan import Action
 from onnxferry.infra.plan_text import plan_text
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.providers.machinelearning import (
-    DEPLOYMENTS,
-    ENDPOINTS,
-    WORKSPACES,
-    MachineLearning,
-)
+from tests.fakes.azure.providers.assets import WORKSPACES
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
 from tests.infra.azureml.conftest import NAME, connected, deploy
 from tests.infra.azureml.test_flow import endpoint, names
 
@@ -123,7 +119,7 @@ def test_what_azure_does_not_delete_is_archived(
     versions: dict[str, Bundle],
     kinds: set[str],
 ) -> None:
-    ml.undeletable |= kinds
+    ml.undeletable.update(kinds)
     deploy(cloud, versions["a"])
     apply(cloud.plan_delete(), cloud)
     for kind in kinds:

@@ -44,7 +44,7 @@ def test_what_is_put_back_stands_in_the_plan(
 ) -> None:
     deploy(connected(), versions["a"])
     plan = read_again(connected().plan_deploy(versions["b"]))
-    (shift,) = (step for step in plan.steps if step.operation == "update_endpoint")
+    (shift,) = (step for step in plan.steps if step.parameters.get("traffic"))
     (serving,) = ml.history[-1].traffic
     assert shift.restore
     assert shift.restore.parameters["traffic"] == {serving: 100}

@@ -12,7 +12,8 @@ from onnxferry.scripts.package import layout_of
 from tests import packages, tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
-from tests.fakes.azure.providers.machinelearning import WORKSPACES, MachineLearning
+from tests.fakes.azure.providers.assets import WORKSPACES
+from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.azureml.conftest import connected, deploy
 from tests.infra.proved import prove
 

@@ -11,12 +11,8 @@ from onnxferry.infra.plan import Step
 from onnxferry.system.console import Progress
 from tests.fakes.azure import Answer, AzureFake
 from tests.fakes.azure.http import hidden
-from tests.fakes.azure.providers.machinelearning import (
-    DEPLOYMENTS,
-    ENDPOINTS,
-    WORKSPACES,
-    MachineLearning,
-)
+from tests.fakes.azure.providers.assets import WORKSPACES
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
 from tests.infra.azureml.conftest import connected, deploy
 from tests.infra.azureml.test_errors import failure
 from tests.infra.azureml.test_flow import endpoint, names

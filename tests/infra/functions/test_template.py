@@ -15,7 +15,6 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, NameTaken, NotAllowed
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from onnxferry.infra.plan import Action, Plan
-from onnxferry.infra.templates.azure.examples import texts
 from onnxferry.scripts.package import Package
 from tests.fakes.azure.providers.given import identity, subnet
 from tests.infra.functions.azure_account import APP, GROUP, AzureAccount, deploy, run
@@ -79,13 +78,6 @@ def bodies(azure: AzureAccount) -> dict[str, Any]:
                     del facts[name]
         properties.pop("customerId", None)
     return found
-
-
-@pytest.mark.parametrize("path", texts(), ids=lambda path: path.name)
-def test_the_committed_templates_are_what_the_code_makes(path: Path) -> None:
-    made = texts()[path]
-    again = "make it again: .venv/bin/python -m onnxferry.infra.templates.azure"
-    assert path.read_text(encoding="utf-8") == made, again
 
 
 def test_a_template_makes_what_deploy_makes(

@@ -17,12 +17,8 @@ from onnxferry.scoring.wire import Request
 from onnxferry.system.errors import UsageError
 from tests import tiny
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.providers.machinelearning import (
-    DEPLOYMENTS,
-    ENDPOINTS,
-    WORKSPACES,
-    MachineLearning,
-)
+from tests.fakes.azure.providers.assets import WORKSPACES
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
 from tests.fakes.azure.providers.mlflow_container import FAILED
 from tests.infra.azureml.conftest import QUICK, azure, config, deploy, ml, quotas
 from tests.infra.azureml.conftest import connected as native_cloud

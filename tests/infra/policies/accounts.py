@@ -31,9 +31,12 @@ from tests.fakes.azure.login import PRINCIPAL
 from tests.fakes.azure.permissions import Permission
 from tests.fakes.azure.providers import given as attached
 from tests.fakes.azure.providers import resources
-from tests.fakes.azure.providers.authorization import BLOB_ROLES
-from tests.fakes.azure.providers.insights import PUBLISHER
+from tests.fakes.azure.providers.authorization import BLOB_ROLES, Authorization
+from tests.fakes.azure.providers.deployments import Deployments
+from tests.fakes.azure.providers.insights import PUBLISHER, FakeInsights
 from tests.fakes.azure.providers.machinelearning import MachineLearning
+from tests.fakes.azure.providers.storage import StorageAccounts
+from tests.fakes.azure.providers.workspaces import Workspaces
 from tests.infra.functions.azure_account import ENTRA, AzureAccount
 from tests.infra.policies.flows import NAME, STACK_FAILS, Command, CommandLine, Models
 from tests.infra.sagemaker.conftest import no_pauses
@@ -117,9 +120,13 @@ def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
     """A workspace is there; its datastore is opened by a key, or as who is signed in."""
     settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "workspace": "work"}
     with _azure() as fake, _line("azureml", settings, models) as line:
-        fake.arm.add(*resources.TYPES)
-        fake.add(*resources.routes(fake))
+        services = (Authorization(fake, fake.blobs), StorageAccounts(fake, fake.blobs))
+        types = (t for service in (*services, FakeInsights(fake)) for t in service.types)
+        fake.arm.add(*resources.TYPES, *types)
+        fake.add(*resources.routes(fake), *(r for s in services for r in s.routes))
         ml = MachineLearning(fake)
+        Workspaces(fake)
+        fake.add(*Deployments(fake).routes)
         store = fake.store.get(f"{ml.workspace(GROUP)}/datastores/workspaceblobstore")
         assert store
         account = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{STORAGE}"

@@ -107,6 +107,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "arn:aws:s3:::data/.*": ("Data", "arn:aws:s3:::DATA/*"),
     r"\*": ("Everywhere", "*"),
 }
+APART = {"azureml": ("template",)}  # commands of people who do nothing else: files of their own
 FEATURES = {  # statement -> the feature that alone needs it
     **dict.fromkeys(("Data", "TransformJobs", "JobLogs"), "batch"),
     **dict.fromkeys(("LinkedRole", "ScalableTargets", "TrackingAlarms"), "scaling"),
@@ -136,8 +137,18 @@ def documents(used: Mapping[str, set[Use]], target: str) -> dict[str, Any]:
                 made |= _by_feature(f"{name}-{role}", _policy(role, of_role(used[name], role)))
         else:
             both = set().union(*(of_role(found, role) for found in used.values()))
-            made |= dict(_roles(target, role, {use.permission for use in both}))
+            made |= dict(_files(target, role, both))
     return made
+
+
+def _files(target: str, role: str, used: set[Use]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The roles of Azure's of a target: one for its endpoints, and one for each command apart."""
+    apart = APART.get(target, ())
+    common = {use.permission for use in used if use.command not in apart}
+    yield from _roles(f"{target}-{role}", common)
+    for command in apart:
+        own = {use.permission for use in used if use.command == command}
+        yield from _roles(f"{target}-{role}-{command}", own)
 
 
 def _by_feature(name: str, policy: dict[str, Any]) -> dict[str, Any]:
@@ -186,9 +197,7 @@ def _statement(sid: str, actions: list[str], resources: list[str]) -> dict[str, 
     return made | ({"Condition": aws.PASSED} if sid.startswith("Passed") else {})
 
 
-def _roles(
-    target: str, role: str, used: Iterable[azure.Permission]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _roles(name: str, used: Iterable[azure.Permission]) -> Iterator[tuple[str, dict[str, Any]]]:
     """One to assign at the resource group, and where that is not enough one for the
     subscription."""
     at_group: list[azure.Permission] = []
@@ -196,12 +205,12 @@ def _roles(
     for permission in used:
         (at_group if permission.at_group else above).append(permission)
     place = "/subscriptions/SUBSCRIPTION"
-    for name, found, scope in (
-        (f"{target}-{role}", at_group, f"{place}/resourceGroups/GROUP"),
-        (f"{target}-{role}-subscription", above, place),
+    for file, found, scope in (
+        (name, at_group, f"{place}/resourceGroups/GROUP"),
+        (f"{name}-subscription", above, place),
     ):
         if found:
-            yield name, _role(name, found, scope)
+            yield file, _role(file, found, scope)
 
 
 def _role(name: str, used: Iterable[azure.Permission], scope: str) -> dict[str, Any]:
@@ -223,7 +232,9 @@ def allowed(account: str, role: str) -> Callable[[Any], bool]:
     """Whether `role` may do a thing in `account`, by the files as they are."""
     target = account.partition("-")[0]
     if target != "sagemaker":
-        return _by_roles(f"{target}-{role}")
+        names = (f"{target}-{role}", *(f"{target}-{role}-{c}" for c in APART.get(target, ())))
+        roles = [_by_roles(name) for name in names if _file(name).exists()]
+        return lambda permission: any(given(permission) for given in roles)
     files = FOLDER.glob(f"{account}-{role}*.json")
     found = [json.loads(filled(path.read_text(encoding="utf-8"))) for path in files]
     return aws.policy({"Statement": [one for policy in found for one in policy["Statement"]]})

@@ -60,6 +60,7 @@ LESS = ("--set", "scaling.schedule=[]", "--set", 'tags={"group": "ml"}')
 ASYNC = ("--set", "serving.mode=async", "--set", "scaling.max=2", "--set", "scaling.target=5")
 WHOLE = ("--deploy", "--endpoint", "--yes")
 KEYED, ROTATED = ("azureml", "functions"), ("--rotate", "--yes")
+WORKSPACE = ("--deploy", "--yes", "--set", "workspace=made")  # beside the one that is there
 DIFFERS = "the golden request differs"
 STACK_FAILS = "UPDATE_ROLLBACK"
 FLOWS = (
@@ -84,6 +85,7 @@ FLOWS = (
     Command("batch", more=(*BATCH, "--no-wait"), only="sagemaker"),
     Command("batch", more=(*BATCH, "--cancel"), only="sagemaker"),
     Command("delete", more=("--yes",)),
+    Command("template", more=WORKSPACE, only="azureml"),
     Command("template", "a", more=WHOLE, only="sagemaker"),
     Command("template", "wrong", (1,), WHOLE, says=DIFFERS, only="sagemaker"),
     Command("template", "b", (1,), WHOLE, changed=True, says=STACK_FAILS, only="sagemaker"),

@@ -29,7 +29,7 @@ def _section(target: str, used: Mapping[str, Iterable[Use]]) -> str:
     rows = ["| permission | needed by | without it |", "| --- | --- | --- |"]
     actions = sorted({(use.permission.action.lower(), _data(use)) for use in uses})
     rows += [_row(target, action, data, uses) for action, data in actions]
-    roles = (f"{role}: {', '.join(BUILT_IN[target][role])}" for role in ROLES if target in BUILT_IN)
+    roles = (f"{role}: {', '.join(BUILT_IN[target][role])}" for role in BUILT_IN.get(target, ()))
     built_in = "".join(f"- {line}\n" for line in roles)
     listed = "".join(f"- `infra/policies/{name}`\n" for name in files)
     heading = f"Built-in roles that cover these:\n\n{built_in}\n" if built_in else ""

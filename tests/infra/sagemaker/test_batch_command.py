@@ -136,7 +136,7 @@ def test_a_target_without_batch_jobs_is_not_listed() -> None:
     words = ["batch", "--target", "functions", "--input", "x", "--output", "y"]
     done = CliRunner().invoke(cli.cli, words)
     assert done.exit_code == 2
-    assert "'functions' is not 'sagemaker'" in done.output
+    assert "'functions' is not one of 'azureml', 'sagemaker'" in done.output
 
 
 PRICES = PriceTable.model_validate(

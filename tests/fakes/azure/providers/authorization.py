@@ -8,12 +8,13 @@ from typing import Any
 
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.blob import FakeBlobs
-from tests.fakes.azure.fake import AzureFake
+from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import PRINCIPAL
-from tests.fakes.azure.shapes import MAY, NEEDED
+from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
+DEFINITIONS = "Microsoft.Authorization/roleDefinitions"
 # data owner, contributor
 BLOB_ROLES = ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "ba92f5b4-2d11-453d-a403-e96b0029c9fe")
 
@@ -45,6 +46,7 @@ class Authorization:
                 ends=self._assigned,
                 on_delete=self._taken_away,
             ),
+            ResourceType(DEFINITIONS, {"properties": ANY}),
         )
 
     @property
@@ -57,12 +59,26 @@ class Authorization:
         if refusal := self._fake.arm.refuse(call):
             return refusal
         scope, kind = f"{match['scope']}/".lower(), "Microsoft.Authorization/roleAssignments"
+        whose = re.search(r"assignedTo\('([^']*)'\)", call.query.get("$filter", ""))
         found = [
             r
             for r in self._fake.store.all(kind)
             if scope.startswith(r["id"].lower().rpartition("/providers/")[0] + "/")
+            and (not whose or r["properties"]["principalId"] == whose[1])
         ]
         return Answer(200, {"value": found})
+
+    def give(self, scope: str, principal: str, role: str, **permissions: list[str]) -> str:
+        """Put a role of these permissions (dataActions=[...]) there, and give it to `principal`
+        over `scope`; the assignment's id."""
+        provider = "providers/Microsoft.Authorization"
+        definition = f"/subscriptions/{SUBSCRIPTION}/{provider}/roleDefinitions/{role}"
+        facts = {"roleName": role, "permissions": [permissions]}
+        self._fake.store.put(definition, {"properties": facts})
+        id_ = f"{scope}/{provider}/roleAssignments/{role}"
+        own = {"principalId": principal, "roleDefinitionId": definition}
+        self._fake.store.put(id_, {"properties": own})
+        return id_
 
     def allowed(self, principal: str, account: str) -> bool:
         """Whether `principal` may read and write the blobs of `account`."""

@@ -129,7 +129,8 @@ class Deployments:
         if set(body) - {"properties", "location", "tags"} or "properties" not in body:
             return error(400, "InvalidRequestContent", f"deployment: {sorted(body)}")
         facts = (SUBSCRIPTION, match["name"], self._fake.storage_suffix, f"{self._fake.url}/")
-        context = Context(*facts, parameters={}, variables={}, reference=unresolved)
+        place = (self._fake.store.get(match["group"]) or {}).get("location", "")
+        context = Context(*facts, {}, {}, reference=unresolved, location=place)
         try:
             found = parsed(body["properties"], context)
         except TemplateError as e:

@@ -24,21 +24,25 @@ from onnxferry.scoring.wire import Request
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
-from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.login import signed_in
+from tests.fakes.azure.providers import autoscale, computes, data_collector
+from tests.fakes.azure.providers.assets import SAS, WORKSPACES, Assets, forget, stamped
+from tests.fakes.azure.providers.batch import BATCH_ENDPOINTS, BatchEndpoints
+from tests.fakes.azure.providers.data_collector import DataCollector
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.providers.monitor_metrics import MonitorMetrics, Scored
+from tests.fakes.azure.providers.online_settings import refused_deployment, refused_endpoint
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
-WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
+__all__ = ["DEPLOYMENTS", "ENDPOINTS", "SAS", "WORKSPACES", "MachineLearning"]
+
 ENDPOINTS = f"{WORKSPACES}/onlineEndpoints"
 DEPLOYMENTS = f"{ENDPOINTS}/deployments"
 KEY = "a-key-that-must-never-be-printed"
-SAS = "sv=2025-01-05&sig=a-signature-that-must-never-be-printed"
 HEADER = "azureml-model-deployment"
 FRONT = (408, 429, 502, 503, 504)  # statuses that no container answered
 
-_ASSET = {"tags": ANY, "properties": ANY, "description": MAY, "isAnonymous": MAY, "isArchived": MAY}
 _PROBE = {
     "initialDelay": MAY,
     "period": MAY,
@@ -60,6 +64,7 @@ _ENDPOINT = {
         "traffic": ANY,
         "mirrorTraffic": ANY,
         "publicNetworkAccess": MAY,
+        "compute": MAY,
     },
 }
 _DEPLOYMENT = {
@@ -74,6 +79,8 @@ _DEPLOYMENT = {
         "model": NEEDED,
         "environmentId": MAY,
         "instanceType": NEEDED,
+        "containerResourceRequirements": {"containerResourceRequests": ANY}
+        | {"containerResourceLimits": ANY},
         "codeConfiguration": {"codeId": NEEDED, "scoringScript": NEEDED},
         "environmentVariables": ANY,
         "requestSettings": {
@@ -84,6 +91,7 @@ _DEPLOYMENT = {
         "livenessProbe": _PROBE,
         "readinessProbe": _PROBE,
         "scaleSettings": ANY,
+        "dataCollector": data_collector.SHAPE,
         "appInsightsEnabled": MAY,
         "properties": ANY,
         "description": MAY,
@@ -112,9 +120,8 @@ class MachineLearning:
     `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
     print, by container or by deployment/container; `keys` those of an endpoint that is asked for
     them; `history` what served, in order; `most` the instances that were there at a time.
-    `undeletable` are kinds of assets ("codes") that are only archived. Requests go to deployments
-    by their shares; `statuses` and `latency` (ms) are what those of a deployment end with, where
-    that is not what the container says, and `monitor` tells of them."""
+    Requests go to deployments by their shares; `statuses` and `latency` (ms) are what those of a
+    deployment end with, where that is not what the container says, and `monitor` tells of them."""
 
     azure: AzureFake
     runtimes: dict[str, str] = field(default_factory=dict)
@@ -122,8 +129,9 @@ class MachineLearning:
     container_logs: dict[str, str] = field(default_factory=dict)
     history: list[Served] = field(default_factory=list)
     proved: set[str] = field(default_factory=set)
-    undeletable: set[str] = field(default_factory=set)
     most: int = 0
+    assets: Assets = field(init=False)
+    collector: DataCollector = field(init=False)
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
@@ -133,15 +141,15 @@ class MachineLearning:
     _containers: dict[str, MlflowContainer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.assets = Assets(self.azure)
+        self.collector = DataCollector(self.azure)
         self.monitor = MonitorMetrics(self.azure)
         self.azure.arm.add(
+            *autoscale.types(self.azure),
+            *computes.types(),
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
-            self._asset(
-                "models", {"modelUri": NEEDED, "modelType": MAY, "stage": MAY, "flavors": ANY}
-            ),
-            self._asset("environments", {"image": NEEDED, "condaFile": MAY, "osType": MAY}),
-            self._asset("codes", {"codeUri": NEEDED}),
+            *self.assets.types,
             ResourceType(
                 ENDPOINTS,
                 _ENDPOINT,
@@ -160,6 +168,7 @@ class MachineLearning:
                 on_delete=self._check_unused,
             ),
         )
+        self.batch = BatchEndpoints(self)
         group = "/subscriptions/[^/]+/resourceGroups/[^/]+"
         workspace = rf"{group}/providers/Microsoft.MachineLearningServices/workspaces/"
         own = rf"(?P<endpoint>{workspace}[^/]+/onlineEndpoints/[^/]+)"
@@ -168,57 +177,49 @@ class MachineLearning:
             Route("POST", rf"{own}/(?P<what>listKeys|token)", self._keys),
             Route("POST", rf"{own}/regenerateKeys", self._regenerate),
             Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
+            *self.assets.routes,
             Route(
-                "GET",
-                rf"{workspace}[^/]+/(models|environments|codes)/[^/]+/versions",
-                self._versions,
+                "POST",
+                r"(/api/v1/endpoint/[^/]+)?/score",
+                self._score,
+                r"[^.]+\.inference\.ml\.localhost(:\d+)?",
             ),
-            Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
         )
+
+    @property
+    def undeletable(self) -> set[str]:
+        """Kinds of assets ("codes") that are only archived."""
+        return self.assets.undeletable
 
     def workspace(self, group: str = "rg", name: str = "work", account: str = "wsstore") -> str:
         """Put a resource group and in it a workspace with its datastore there; its id."""
         store, id_ = self.azure.store, f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
         store.put(id_, {"location": "westeurope"})
         id_ = f"{id_}/providers/{WORKSPACES}/{name}"
-        store.put(id_, {"location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
+        facts = {"provisioningState": "Succeeded", "discoveryUrl": f"{self.azure.url}/discovery"}
+        store.put(id_, {"location": "westeurope", "properties": facts})
         self.azure.blobs.create(account, "azureml-blobstore")
-        facts = {
-            "datastoreType": "AzureBlob",
-            "accountName": account,
-            "containerName": "azureml-blobstore",
-            "endpoint": self.azure.storage_suffix,
-            "protocol": "https",
-            "isDefault": True,
-            "credentials": {"credentialsType": "AccountKey"},
-        }
-        store.put(f"{id_}/datastores/workspaceblobstore", {"properties": facts, **_stamped()})
+        store.put(
+            f"{id_}/datastores/workspaceblobstore",
+            {"properties": {**self._datastore(account), "isDefault": True}, **stamped()},
+        )
         return id_
 
-    def _asset(self, kind: str, own: Mapping[str, Any]) -> ResourceType:
-        shape = {"properties": {NEEDED: True, **_ASSET, **own}}
-        return ResourceType(
-            f"{WORKSPACES}/{kind}/versions",
-            shape,
-            fill=_fill_asset,
-            check=_check_asset,
-            on_delete=lambda resource: self._check_deletable(kind),
-        )
+    def datastore(self, workspace: str, name: str, account: str, container: str) -> None:
+        """Put another datastore there, with its container."""
+        self.azure.blobs.create(account, container)
+        facts = self._datastore(account, container)
+        self.azure.store.put(f"{workspace}/datastores/{name}", {"properties": facts, **stamped()})
 
-    def _check_deletable(self, kind: str) -> Answer | None:
-        if kind not in self.undeletable:
-            return None
-        return error(405, "MethodNotAllowed", f"DELETE is not supported on {kind}; archive it.")
-
-    def _versions(self, call: Call, match: re.Match[str]) -> Answer:
-        if refusal := self.azure.arm.refuse(call):
-            return refusal
-        found = self.azure.store.children(call.path)
-        if not found:
-            return error(404, "UserError", f"Could not find asset {call.path.split('/')[-2]}")
-        if call.query.get("listViewType", "ActiveOnly") == "ActiveOnly":
-            found = [one for one in found if not one["properties"].get("isArchived")]
-        return Answer(200, {"value": found})
+    def _datastore(self, account: str, container: str = "azureml-blobstore") -> dict[str, Any]:
+        return {
+            "datastoreType": "AzureBlob",
+            "accountName": account,
+            "containerName": container,
+            "endpoint": self.azure.storage_suffix,
+            "protocol": "https",
+            "credentials": {"credentialsType": "AccountKey"},
+        }
 
     def _secrets(self, call: Call, match: re.Match[str]) -> Answer:
         return self.azure.arm.refuse(call) or Answer(200, {"secretsType": "Sas", "sasToken": SAS})
@@ -277,14 +278,15 @@ class MachineLearning:
     def _fill_endpoint(self, resource: Resource) -> None:
         properties = resource["properties"]
         host = f"{resource['name']}.inference.ml.localhost:{self.azure.port}"
+        below = f"/api/v1/endpoint/{resource['name']}" if properties.get("compute") else ""
         properties |= {
-            "scoringUri": f"https://{host}/score",
+            "scoringUri": f"https://{host}{below}/score",
             "swaggerUri": f"https://{host}/swagger.json",
         }
         properties["traffic"] = properties.get("traffic") or {}
         properties["mirrorTraffic"] = properties.get("mirrorTraffic") or {}
         properties["properties"] = properties.get("properties") or {}
-        resource |= _stamped()
+        resource |= stamped()
 
     def _check_endpoint(
         self, call: Call, old: Resource | None, body: dict[str, Any]
@@ -305,18 +307,23 @@ class MachineLearning:
                     "BadRequest",
                     f"deployment {name} of the traffic is not there, or not ready",
                 )
-        if refusal := _busy(old):
+        wrong = refused_endpoint(self.azure.store, old, body)
+        wrong = wrong or data_collector.refused_mirror(self.azure.store, call, body)
+        wrong = wrong or computes.refused_endpoint(self.azure.store, old, body["properties"])
+        if refusal := wrong or _busy(old):
             return refusal
-        _forget(call, old)
+        forget(call, old)
         return None
 
     def _is_taken(self, id_: str) -> bool:
         """Whether another workspace of the region has an endpoint of that name."""
-        space, _, name = id_.lower().partition("/onlineendpoints/")
+        space, _, name = id_.lower().partition(
+            "/onlineendpoints/"
+        )  # batch ones have such hosts, too
         region = (self.azure.store.get(space) or {}).get("location")
         return any(
             one["name"].lower() == name and one.get("location") == region
-            for one in self.azure.store.all(ENDPOINTS)
+            for one in (*self.azure.store.all(ENDPOINTS), *self.azure.store.all(BATCH_ENDPOINTS))
         )
 
     def _route(self, resource: Resource) -> None:
@@ -338,13 +345,18 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
-        if refusal := self._refuse_parts(body["properties"]) or _busy(old):
+        endpoint = self.azure.store.get(call.path.rpartition("/deployments/")[0]) or {}
+        facts = body["properties"]
+        wrong = computes.refused_deployment(self.azure.store, endpoint, facts)
+        wrong = wrong or self._refuse_parts(facts)
+        wrong = wrong or data_collector.refused(self.azure.store, facts)
+        if refusal := wrong or refused_deployment(old, body) or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
         all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
         running = sum(d["sku"]["capacity"] for d in all_ if d is not old)
         self.most = max(self.most, running + body["sku"]["capacity"])
-        _forget(call, old)
+        forget(call, old)
         return None
 
     def _refuse_parts(self, facts: dict[str, Any]) -> Answer | None:
@@ -355,7 +367,7 @@ class MachineLearning:
             if self.azure.store.get(id_) is None:
                 return error(400, "BadRequest", f"not registered: {id_}")
         if all(parts):
-            files = self._files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
+            files = self.assets.files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
             there = code["scoringScript"] in files
             return None if there else error(400, "BadRequest", "the script is not in the code")
         return self._without_code(facts, alone=not any(parts[1:]))
@@ -367,13 +379,14 @@ class MachineLearning:
             said = f"a deployment of a {kind} needs an environment and a scoring script"
             also = "; an MLflow model takes both or neither"
             return error(400, "BadRequest", said + (also if "mlflow" in kind else ""))
-        if found := list(lacking(self._files(model, "modelUri"))):
+        if found := list(lacking(self.assets.files(model, "modelUri"))):
             said = f"User container has crashed or terminated: {'; '.join(found)}"
             self.azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", said)
         return None
 
     def _fill_deployment(self, resource: Resource) -> None:
         _fill_deployment(resource)
+        computes.fill_deployment(self.azure.store, resource)
         if not resource["properties"].get("environmentId"):
             self._make_environment(resource)
 
@@ -386,7 +399,7 @@ class MachineLearning:
         id_ = f"{space}/environments/{name[:40]}/versions/{name[40:]}"
         image = "mcr.microsoft.com/azureml/curated/mlflow-py312-inference"
         made = {"image": image, "tags": {}, "properties": {}, "environmentType": "UserCreated"}
-        self.azure.store.put(id_, {"properties": made, **_stamped()})
+        self.azure.store.put(id_, {"properties": made, **stamped()})
         facts["environmentId"] = id_
 
     def _check_unused(self, resource: Resource) -> Answer | None:
@@ -412,8 +425,23 @@ class MachineLearning:
         if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
             return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
         answer = self._answered(call, deployment)
-        self._count(endpoint, deployment, answer)
+        by_model = answer.headers.get("ms-azureml-model-error-statuscode", "")
+        by_model = by_model or ("200" if answer.status == 200 else "")
+        self._count(endpoint, deployment["name"], answer.status, by_model)
+        self.collector.asked(call, deployment, answer)
+        if copied := self.collector.copied(call, endpoint):
+            self.collector.asked(call, copied, self._answered(call, copied), copy=True)
         return answer
+
+    def arrive(self, endpoint: str, count: int) -> None:
+        """Requests of clients to an endpoint of that name, which nobody waits for: they are counted
+        as their deployments would answer them."""
+        (found,) = (one for one in self.azure.store.all(ENDPOINTS) if one["name"] == endpoint)
+        for _ in range(count):
+            name = self._next(endpoint)
+            own = self.statuses.get(name, 200)
+            by_model = "" if own in FRONT else str(own)
+            self._count(found, name, own if own in (200, *FRONT) else 424, by_model)
 
     def _next(self, endpoint: str) -> str:
         """The deployment whose turn it is: each has its share of any hundred requests, evenly."""
@@ -425,14 +453,11 @@ class MachineLearning:
             due[name] -= 100
         return name
 
-    def _count(self, endpoint: Resource, deployment: Resource, answer: Answer) -> None:
+    def _count(self, endpoint: Resource, name: str, status: int, by_model: str) -> None:
         """Tell the monitor of a request."""
-        by_model = answer.headers.get("ms-azureml-model-error-statuscode", "")
-        by_model = by_model or ("200" if answer.status == 200 else "")
-        name, at = deployment["name"], self.azure.clock.now()
-        ms = self.latency.get(name, 20.0)
-        where = endpoint["id"].lower()
-        self.monitor.scored.append(Scored(at, where, name, answer.status, by_model, ms))
+        ms, where = self.latency.get(name, 20.0), endpoint["id"].lower()
+        at = self.azure.clock.now()
+        self.monitor.scored.append(Scored(at, where, name, status, by_model, ms))
 
     def _let_in(self, call: Call, endpoint: Resource) -> bool:
         shown = call.headers.get("authorization", "").removeprefix("Bearer ")
@@ -475,53 +500,26 @@ class MachineLearning:
 
     def _mlflow(self, model: str, registered: Resource) -> MlflowContainer:
         if model not in self._containers:
-            self._containers[model] = MlflowContainer(self._files(registered, "modelUri"))
+            self._containers[model] = MlflowContainer(self.assets.files(registered, "modelUri"))
         return self._containers[model]
 
     def _scorer(self, model: str) -> scoring.Scorer:
         """What the model's files in the datastore score."""
         if model not in self._scorers:
             with tempfile.TemporaryDirectory() as folder:
-                for name, data in self._files(
+                for name, data in self.assets.files(
                     self.azure.store.get(model) or {}, "modelUri"
                 ).items():
                     (Path(folder) / name).write_bytes(data)
                 self._scorers[model] = scoring.load(Path(folder))
         return self._scorers[model]
 
-    def _files(self, asset: Resource, key: str) -> dict[str, bytes]:
-        """The files below the folder that a model's or a code's URI names."""
-        uri = asset.get("properties", {}).get(key, "")
-        folder = re.split(r"/paths/|/azureml-blobstore/", uri)[-1] + "/"
-        found = self.azure.blobs.accounts["wsstore"]["azureml-blobstore"]
-        return {
-            name[len(folder) :]: blob.data or b""
-            for name, blob in found.items()
-            if name.startswith(folder)
-        }
-
-
-def _check_asset(call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
-    uris = ("modelUri", "codeUri", "condaFile", "image")
-    if old and any(old["properties"].get(key) != body["properties"].get(key) for key in uris):
-        return error(
-            400, "UserError", "A version that is registered cannot be given other content."
-        )
-    _forget(call, old)
-    return None
-
-
-def _fill_asset(resource: Resource) -> None:
-    properties = resource["properties"]
-    for key in ("tags", "properties", *(["flavors"] if "modelUri" in properties else [])):
-        properties[key] = properties.get(key) or {}
-    resource |= _stamped()
-
 
 def _fill_deployment(resource: Resource) -> None:
+    data_collector.fill(resource)
     resource["properties"].setdefault("scaleSettings", {"scaleType": "Default"})
     resource["properties"]["properties"] = resource["properties"].get("properties") or {}
-    resource |= _stamped()
+    resource |= stamped()
 
 
 def _without_keys(endpoint: Resource) -> Answer | None:
@@ -535,20 +533,3 @@ def _busy(old: Resource | None) -> Answer | None:
     if old and old["properties"].get("provisioningState") in ("Creating", "Updating", "Deleting"):
         return error(409, "Conflict", "Another operation on it is still running.")
     return None
-
-
-def _forget(call: Call, old: Resource | None) -> None:
-    """A PUT replaces what a resource was: what its body does not have is gone."""
-    if old and call.method == "PUT":
-        own = ("provisioningState", "scoringUri", "swaggerUri")
-        old["properties"] = {key: old["properties"][key] for key in own if key in old["properties"]}
-
-
-def _stamped() -> dict[str, Any]:
-    who = {
-        "createdBy": "someone",
-        "createdByType": "User",
-        "createdAt": now(),
-        "lastModifiedAt": now(),
-    }
-    return {"systemData": who}

@@ -39,6 +39,7 @@ class Context:
     parameters: Mapping[str, Any]
     variables: Mapping[str, Any]
     reference: Callable[[str, str, bool], Any]
+    location: str = ""
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -203,6 +204,26 @@ def _not(context: Context, value: Any) -> bool:
     return not value
 
 
+def _and(context: Context, *values: Any) -> bool:
+    if len(values) < 2 or not all(isinstance(value, bool) for value in values):
+        raise TemplateError(f"and: two bools or more are expected, got {values}")
+    return all(values)
+
+
+def _if(context: Context, condition: Any, yes: Any, no: Any) -> Any:
+    if not isinstance(condition, bool):
+        raise TemplateError(f"if: a bool is expected, got {condition!r}")
+    return yes if condition else no
+
+
+def _replace(context: Context, text: str, old: str, new: str) -> str:
+    return text.replace(old, new)
+
+
+def _resource_group(context: Context) -> Any:
+    return {"id": context.group_id, "name": context.group, "location": context.location}
+
+
 def _empty(context: Context, value: Any) -> bool:
     return len(value) == 0
 
@@ -224,14 +245,18 @@ def _now(context: Context, form: str) -> str:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "and": _and,
     "concat": _concat,
     "createObject": _create_object,
     "empty": _empty,
     "environment": _environment,
     "guid": _guid,
+    "if": _if,
     "not": _not,
     "parameters": _parameters,
     "reference": _reference,
+    "replace": _replace,
+    "resourceGroup": _resource_group,
     "resourceId": _resource_id,
     "subscription": _subscription,
     "subscriptionResourceId": _subscription_id,

@@ -23,7 +23,12 @@ _KINDS: Mapping[str, type] = {
 }
 VERSIONS: Mapping[str, str] = {  # API versions that the providers know here
     "Microsoft.Authorization/roleAssignments": "2022-04-01",
+    "Microsoft.ContainerRegistry/registries": "2023-07-01",
     "Microsoft.Insights/components": "2020-02-02",
+    "Microsoft.KeyVault/vaults": "2023-07-01",
+    "Microsoft.MachineLearningServices/workspaces": "2025-12-01",
+    "Microsoft.MachineLearningServices/workspaces/computes": "2025-12-01",
+    "Microsoft.ManagedIdentity/userAssignedIdentities": "2023-01-31",
     "Microsoft.OperationalInsights/workspaces": "2023-09-01",
     "Microsoft.Storage/storageAccounts": "2025-01-01",
     "Microsoft.Storage/storageAccounts/blobServices/containers": "2025-01-01",

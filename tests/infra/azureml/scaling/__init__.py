@@ -1,0 +1,1 @@
+"""Autoscaling of AzureML's deployments."""
