@@ -185,7 +185,10 @@ def sdk_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
 
 
 def _quieten() -> None:
-    """Silence the SDK's loggers, which print every "not found" as an error."""
+    """Silence the SDK's loggers, which print every "not found" as an error. Setting a level takes
+    as long as there are loggers, so that is done once for each."""
+    silent = logging.CRITICAL + 1
     for name, logger in logging.root.manager.loggerDict.items():
-        if name.startswith("azure.ai.ml") and isinstance(logger, logging.Logger):
-            logger.setLevel(logging.CRITICAL + 1)
+        sdk_logger = name.startswith("azure.ai.ml") and isinstance(logger, logging.Logger)
+        if sdk_logger and logger.level != silent:
+            logger.setLevel(silent)

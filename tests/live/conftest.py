@@ -17,9 +17,12 @@ from tests import tiny
 from tests.fakes.aws import REGION, aws_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import azure_account
+from tests.infra.policies.accounts import kept_clients
+from tests.infra.sagemaker.conftest import no_pauses
 from tests.live.live_flow import Command, Said, in_a_process, in_this_process
 
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
@@ -28,14 +31,14 @@ SUBSCRIBED = f'subscription = "{SUBSCRIPTION}"\nresource_group = "rg"\n'
 
 @pytest.fixture
 def sagemaker() -> Iterator[str]:
-    with aws_server() as server, server.reachable():
+    with aws_server() as server, server.reachable(), kept_clients(server), no_pauses():
         yield f'[sagemaker]\nregion = "{REGION}"\n'
         assert (dict(server.endpoints), server.keys, server.roles, server.logs) == ({}, {}, {}, [])
 
 
 @pytest.fixture
 def azureml() -> Iterator[str]:
-    with AzureFake() as fake, fake.reachable():
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
         fake.arm.add(*resources.TYPES)
         fake.add(*resources.routes(fake))
         MachineLearning(fake).workspace()

@@ -183,7 +183,7 @@ class _Plain:
 
 @contextmanager
 def _aws() -> Iterator[AwsServer]:
-    with aws_server() as aws, aws.reachable(), no_pauses(), _kept_clients(aws):
+    with aws_server() as aws, aws.reachable(), no_pauses(), kept_clients(aws):
         yield aws
 
 
@@ -194,7 +194,7 @@ def _azure() -> Iterator[AzureFake]:
 
 
 @contextmanager
-def _kept_clients(aws: AwsServer) -> Iterator[None]:
+def kept_clients(aws: AwsServer) -> Iterator[None]:
     """To make a client takes longer than a flow. None has a socket."""
     real, kept = boto3.Session.client, dict[Any, Any]()
 
