@@ -189,6 +189,7 @@ def _quieten() -> None:
     as long as there are loggers, so that is done once for each."""
     silent = logging.CRITICAL + 1
     for name, logger in logging.root.manager.loggerDict.items():
-        sdk_logger = name.startswith("azure.ai.ml") and isinstance(logger, logging.Logger)
-        if sdk_logger and logger.level != silent:
+        if not isinstance(logger, logging.Logger) or logger.level == silent:
+            continue
+        if name.startswith("azure.ai.ml"):
             logger.setLevel(silent)

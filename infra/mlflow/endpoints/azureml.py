@@ -123,7 +123,6 @@ class MlflowAzureML(AzureMLCloud):
             endpoint=declared.endpoint(config),
             model_type="mlflow_model",
             keep_previous=config.keep_previous,
-            mirror=config.rollout.mirror,
             deployed=deployed,
             tags=config.tags,
             rollout=config.rollout,

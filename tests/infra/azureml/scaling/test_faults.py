@@ -54,7 +54,7 @@ def flows(
         fake.arm.add(*resources.TYPES)
         fake.add(*resources.routes(fake))
         found = ScaledWorld(fake, versions)
-        yield Flows(found)
+        yield Flows(found, FLOWS)
         keep_bodies(fake.arm.puts)
 
 
