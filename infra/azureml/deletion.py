@@ -31,7 +31,7 @@ def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     if state.is_ours and not state.has_served:
         steps = [_whole_endpoint(state)]
     else:
-        back = rollback(state) if state.coming in state.unproved else ()
+        back = rollback(state) if state.coming in state.unproved or state.rolling else ()
         steps = [*back, *map(delete_deployment, state.unproved)]
     return (*steps, *_assets(state, steps, assets))
 
