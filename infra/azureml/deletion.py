@@ -33,8 +33,9 @@ def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     if state.is_ours and not state.has_served:
         steps = [_whole_endpoint(state)]
     else:
-        back = rollback(state) if state.coming in state.unproved else ()
-        unproved = (*state.unproved, *mirror.unproved(state))
+        back = rollback(state) if state.coming in state.unproved or state.rolling else ()
+        going = {step.name for step in back if step.operation == "delete_deployment"}
+        unproved = [n for n in (*state.unproved, *mirror.unproved(state)) if n not in going]
         steps = [*back, *mirror.cleared(state), *map(delete_deployment, unproved)]
     steps = scaling.swept(state, steps)
     return (*steps, *_assets(state, steps, assets))

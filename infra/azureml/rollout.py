@@ -68,7 +68,7 @@ def taking_over(state: CurrentState, desired: DesiredState, kept: str) -> list[S
         traffic = {before: 100 - share, name: share} if share < 100 else {name: 100}
         steps += [_shifted(state, traffic, tags, seen[-1]), *_looked(desired, before, share)]
         seen.append(traffic)
-    return [replace(steps[0], restore=_back(state, before, seen)), *steps[1:]]
+    return [replace(steps[0], restore=_back(state, name, before, seen)), *steps[1:]]
 
 
 def settled(state: CurrentState, kept: str, steps: Iterable[Step]) -> list[Step]:
@@ -162,12 +162,15 @@ def _looked(desired: DesiredState, before: str, share: int) -> list[Step]:
     return [Step(Action.CHECK, f"requests at {share} % to deployment", name, WATCH, facts)]
 
 
-def _back(state: CurrentState, before: str, seen: Iterable[Mapping[str, int]]) -> Step:
-    """The traffic of before the roll-out, in one request from any of those that were `seen`."""
-    traffic, tags = dict(state.traffic), {VERSION: state.tags.get(VERSION, "")}
-    tags |= {DEPLOYED: state.tags.get(DEPLOYED, ""), PREVIOUS: state.previous}
-    if state.coming:  # the tags are those of the run that was cut off
-        found, traffic = state.ours[before].tags, {before: 100}
-        tags = {VERSION: found.get(VERSION, ""), DEPLOYED: found.get(DEPLOYED, "")}
-        tags |= {PREVIOUS: state.previous if state.previous != before else ""}
-    return shift_traffic(state, traffic, {**tags, ROLLING: "", COMING: ""}, *seen)
+def _back(
+    state: CurrentState, deployment: str, before: str, seen: Iterable[Mapping[str, int]]
+) -> Step:
+    """The traffic of before the roll-out of `deployment`, in one request from any of those that
+    were `seen`. Of what served earlier only that deployment may still be there."""
+    traffic, found = dict(state.traffic), state.tags
+    if state.coming:  # traffic and tags are those of the run that was cut off
+        traffic, found = {before: 100}, state.ours[before].tags
+    tags = {key: found.get(key, "") for key in (VERSION, DEPLOYED)}
+    previous = deployment if state.previous == deployment else ""
+    tags |= {PREVIOUS: previous, ROLLING: "", COMING: ""}
+    return shift_traffic(state, traffic, tags, *seen)

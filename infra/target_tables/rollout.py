@@ -68,10 +68,14 @@ class AzureMLRollout(Rollout):
     """How a new version takes the traffic over."""
 
     checks: bool = True
-    """Look at the new version's errors and latency in Azure Monitor after each step, and take the
-    traffic back where they are too many or too long."""
+    """Look at the new version's errors and latency in Azure Monitor after each step, also the last,
+    and take the traffic back where they are too many or too long."""
     error_percent: float = Field(1.0, ge=0, le=100)
-    """Most requests that may fail (5xx), in percent of those of a step."""
+    """Most requests that may fail (5xx, or 408 and 429: too slow, too busy), in percent of those of
+    a step."""
+    latency_factor: float = Field(5.0, gt=1)
+    """The longest latency that is taken (p95): so many times the rehearsal's, or that of the
+    version that serves, whichever is longer."""
     mirror: int = Field(0, ge=0, le=50)
     """Percent of the requests that a new version gets as a copy, while the old one goes on
     answering; 0: it takes over."""
