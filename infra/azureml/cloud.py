@@ -122,7 +122,7 @@ class AzureMLCloud(Watching):
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
-        steps = plan.rollback(state)
+        steps = scaling.detached(state, plan.rollback(state))
         target = plan.to_go_back_to(state)
         replaces = state.version(state.coming or state.serving)
         notes = (*plan.left_notes(state), *scaling.fewer(state, target))
@@ -239,11 +239,13 @@ def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[s
     if state.coming:
         roles |= {state.coming: f"rolling out, not proved, {HOURLY}"}
     names, found = state.names, list[tuple[str, str, str]]()
+    on_cluster = state.endpoint is not None and bool(state.endpoint.compute)
+    unproved = f"not proved, {kubernetes.COST if on_cluster else HOURLY}"
     if state.endpoint:
         whose = "" if state.is_ours else ", not onnxferry's"
         found.append(("endpoint", names.endpoint, state.endpoint.state + whose))
     for d in state.deployments:
-        role = roles.get(d.name, f"not proved, {HOURLY}")
+        role = roles.get(d.name, unproved)
         role = role if d.name in state.ours else "not onnxferry's"
         text = f"{d.state}, {d.instances} x {d.instance_type}, {role}"
         found.append(("deployment", d.name, text))

@@ -79,8 +79,17 @@ def relieved(state: CurrentState, deployment: str) -> list[Step]:
 
 
 def swept(state: CurrentState, steps: Iterable[Step], keep: Collection[str] = ()) -> list[Step]:
+    """As `detached`; and last the settings whose deployments are gone already are deleted."""
+    there = {*keep, *(one.name for one in state.deployments)}
+    gone = [one for one in state.scaling.settings if one.ours and one.deployment not in there]
+    placed = detached(state, steps, keep)
+    done = {step.name for step in placed}
+    return [*placed, *(_deleted(one) for one in gone if one.name not in done)]
+
+
+def detached(state: CurrentState, steps: Iterable[Step], keep: Collection[str] = ()) -> list[Step]:
     """`steps` with our settings deleted before the deployments that they delete, but for those of
-    `keep`, which are made again; and last those whose deployments are gone already."""
+    `keep`, which are made again."""
     left = {one.deployment: one for one in state.scaling.settings if one.ours}
     left = {name: one for name, one in left.items() if name not in keep}
     placed = list[Step]()
@@ -88,8 +97,7 @@ def swept(state: CurrentState, steps: Iterable[Step], keep: Collection[str] = ()
         by = {"delete_endpoint": list(left), "delete_deployment": [step.name]}
         going = [left.pop(name) for name in by.get(step.operation, ()) if name in left]
         placed += [*map(_deleted, going), step]
-    there = {one.name for one in state.deployments}
-    return [*placed, *(_deleted(one) for name, one in left.items() if name not in there)]
+    return placed
 
 
 def shown(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:

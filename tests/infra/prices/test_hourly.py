@@ -47,6 +47,10 @@ def test_azureml_keeps_the_version_before() -> None:
     assert any("keep_previous" in said for said in found.assumptions)
     alone = cost("azureml", azureml(keep_previous=False), "westus2")
     assert alone.total == (Decimal("61.758"), Decimal("61.758"))
+    scaled = cost("azureml", azureml(scaling={"max": 4, "min": 2}), "northeurope")
+    one = Decimal("61.5025")
+    assert scaled.total == (2 * one, (4 + 2) * one)
+    assert "2 to 4 x Standard_F2s_v2" in next(iter(scaled.text()))
 
 
 def test_azureml_between_its_limits() -> None:

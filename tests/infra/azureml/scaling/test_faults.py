@@ -1,4 +1,4 @@
-"""Trouble at every call of every flow of an endpoint that is autoscaled."""
+"""Trouble at every call of every flow of an endpoint that is autoscaled, or on a cluster."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.autoscale import SETTINGS
+from tests.fakes.azure.providers.computes import attach_cluster
 from tests.infra.azureml import test_faults as faults
 from tests.infra.azureml.test_faults import FLOWS, REFUSALS, Flows
+from tests.infra.azureml.test_kubernetes import SERVING
 from tests.infra.azureml.world import World
 
 pytestmark = [
@@ -46,19 +48,32 @@ class ScaledWorld(World):
         return (*super().reached(), limits)
 
 
-@pytest.fixture(scope="module")
+class ClusterWorld(World):
+    """Its endpoints are on a Kubernetes cluster."""
+
+    def connected(self, **changes: Any) -> OnlineEndpoint:
+        """See World."""
+        if not self.azure.store.get(f"{self.ml.workspace()}/computes/cluster"):
+            attach_cluster(self.azure, self.ml.workspace())
+        return super().connected(serving=SERVING, **changes)
+
+
+@pytest.fixture(
+    scope="module", params=[ScaledWorld, pytest.param(ClusterWorld, marks=pytest.mark.series)]
+)
 def flows(
-    versions: dict[str, Bundle], keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]
+    request: pytest.FixtureRequest,
+    versions: dict[str, Bundle],
+    keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None],
 ) -> Iterator[Flows]:
     with AzureFake() as fake, fake.reachable(), in_process(fake):
         fake.arm.add(*resources.TYPES)
         fake.add(*resources.routes(fake))
-        found = ScaledWorld(fake, versions)
-        yield Flows(found, FLOWS)
+        yield Flows(request.param(fake, versions), FLOWS)
         keep_bodies(fake.arm.puts)
 
 
-@pytest.mark.parametrize("name", map(_rarely, FLOWS))
+@pytest.mark.parametrize("name", list(map(_rarely, FLOWS)))
 def test_killed(flows: Flows, name: str) -> None:
     faults.test_killed_after_each_change(flows, name)
 

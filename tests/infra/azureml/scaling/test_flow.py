@@ -15,7 +15,9 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers import autoscale
 from tests.fakes.azure.providers.autoscale import SETTINGS
 from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, MachineLearning
+from tests.fakes.azure.providers.quotas import Quotas
 from tests.infra.azureml.conftest import connected, deploy
+from tests.infra.azureml.test_drift import FAMILY
 from tests.infra.azureml.test_errors import failure
 from tests.infra.azureml.test_unproved import spoil
 
@@ -79,6 +81,18 @@ def test_its_whole_life(ml: MachineLearning, azure: AzureFake, versions: dict[st
     assert set(limits(azure)) == {a, versions["c"].version}  # b's went with b
     apply(cloud.plan_delete(), cloud)
     assert not limits(azure)
+
+
+def test_quota_that_its_most_instances_lack_is_a_note(
+    ml: MachineLearning, quotas: Quotas, versions: dict[str, Bundle]
+) -> None:
+    quotas.limits[FAMILY], quotas.used[FAMILY] = 8, 0
+    summary = scaled().plan_deploy(versions["a"]).summary
+    assert not summary.shortage and summary.peak == "2 x Standard_F2s_v2"
+    (said,) = (note for note in summary.notes if "cannot reach" in note)
+    assert "6 x Standard_F2s_v2 needs 12 cores more, and" in said
+    enough = scaled(max=4).plan_deploy(versions["a"]).summary
+    assert not any("cannot reach" in note for note in enough.notes)
 
 
 def test_a_failed_run_leaves_no_setting(
