@@ -66,6 +66,7 @@ def deployment(endpoint: str, environment: dict[str, str]) -> dict[str, Any]:
             "retry_settings": {"max_retries": 3, "timeout": 3600},
             "error_threshold": 0,
             "logging_level": "info",
-            "environment_variables": {},
+            # as many as max_concurrency_per_instance: they share the CPUs
+            "environment_variables": {"ONNXFERRY_ENGINE_PROCESSES": "1"},
         },
     }

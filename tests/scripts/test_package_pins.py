@@ -13,7 +13,15 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from onnxferry.scripts.package import azureml, conda, layout_of, local, pins
+from onnxferry.scripts.package import (
+    azureml,
+    azureml_batch,
+    azureml_score,
+    conda,
+    layout_of,
+    local,
+    pins,
+)
 from onnxferry.system.errors import PackageError
 from onnxferry.targets import TARGETS
 
@@ -75,6 +83,17 @@ def env_yml() -> list[str]:
     return pinned
 
 
+def batch_env() -> list[str]:
+    libraries = ("tokenizers", "pillow", "urllib3")
+    pinned: list[str] = azureml_batch.environment(libraries, HERE)["dependencies"][-1]["pip"]
+    return pinned
+
+
+def score_env() -> list[str]:
+    pinned: list[str] = azureml_score.environment(HERE)["dependencies"][-1]["pip"]
+    return pinned
+
+
 def local_requirements() -> list[str]:
     listed = [
         Requirement(line) for line in local.requirements(("tokenizers", "pillow")).splitlines()[1:]
@@ -88,7 +107,14 @@ def conda_yaml() -> list[str]:
 
 @pytest.mark.host  # asks the index for metadata
 @pytest.mark.parametrize(
-    "pins_of", [env_yml, local_requirements, pytest.param(conda_yaml, marks=pytest.mark.mlflow2)]
+    "pins_of",
+    [
+        env_yml,
+        batch_env,
+        pytest.param(score_env, marks=pytest.mark.series),
+        local_requirements,
+        pytest.param(conda_yaml, marks=pytest.mark.mlflow2),
+    ],
 )
 def test_pip_would_install_nothing_but_what_is_pinned(
     pins_of: Callable[[], list[str]], tmp_path: Path
@@ -105,6 +131,7 @@ def test_pip_would_install_nothing_but_what_is_pinned(
     found = {
         (canonicalize_name(i["metadata"]["name"]), i["metadata"]["version"])
         for i in report["install"]
+        if i["metadata"]["name"] != "pip"  # conda brings it; azureml-dataprep asks for a new one
     }
     assert found == {
         (canonicalize_name(r.name), str(r.specifier)[2:]) for r in map(Requirement, pinned)

@@ -134,6 +134,46 @@ def test_the_packages_libraries_come_before_those_of_the_image(
 
 
 @pytest.mark.host
+def test_azureml_rehearses_the_same_package_for_batch_jobs(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
+    """Its figures are not kept for what is reckoned of endpoints."""
+    built = packages["azureml"]
+    request = tmp_path / "a.json"
+    request.write_bytes(b'{"inputs": "bad day"}')
+    command = ["-m", "onnxferry", "rehearse", str(built.path), "--image", "batch"]
+    options = ["--input", str(request), "--repeats", "2", "--output", "json"]
+
+    done = subprocess.run(
+        [sys.executable, *command, *options], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    row = {"file": "request.json", "row": 0, "answer": json.loads(ANSWER), "error": None}
+    assert json.loads(told["answer"]) == row
+    (sent,) = told["inputs"]
+    assert json.loads(sent["answer"])["answer"][0]["label"] == "bad"
+    assert told["runtime"] == "a program in the place of AzureML's for batch jobs"
+    assert not (built.path.parent / record.FILE).exists()
+
+
+@pytest.mark.host
+def test_a_batch_script_that_leaves_out_a_row_is_shown_with_what_it_gave(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
+    script = folder / "code" / "batch.py"
+    answered = "return [line for line in _run(mini_batch) if '\"error\": null' in line]"
+    body = script.read_text().replace("def run(", "def _run(")
+    script.write_text(f"{body}\n\ndef run(mini_batch):\n    {answered}\n")
+    package = replace(packages["azureml"], path=folder)
+
+    with pytest.raises(RehearsalError, match=r"expected rows \[0, 1, 2\] of a file"):
+        rehearse(package, conditions=Conditions(image="batch"), repeats=2, report=quiet)
+
+
+@pytest.mark.host
 def test_another_answer_than_a_golden_one_is_an_error(
     packages: dict[str, Package], tmp_path: Path
 ) -> None:

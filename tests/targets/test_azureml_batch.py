@@ -121,7 +121,7 @@ def test_pictures_in_files_and_in_parquet_get_the_same_answer(tmp_path: Path) ->
 
 def test_arrays_in_parquet_are_answered_as_json_lines_of_them(tmp_path: Path) -> None:
     model = prepared_tensors(tmp_path / "model")
-    columns: dict[str, Any] = {
+    columns: dict[str, list[Any]] = {
         "x": [[float(i), i + 0.5] for i in range(3)],
         "k": [[i] for i in range(3)],
     }
