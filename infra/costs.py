@@ -28,6 +28,12 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "code files": _STORED,
         "files": _STORED,
         "environment": "its image is stored in the workspace's registry",
+        "Log Analytics workspace": _INGESTED,
+        "Application Insights": _INGESTED,
+        "storage account": _STORED,
+        "key vault": _REQUESTS,
+        "container registry": "billed by the day, and by what it stores",
+        "compute cluster": "billed by the hour while a job runs",
     },
     "mlflow": {
         **dict.fromkeys(("files", "logged model", "run"), _KEPT),

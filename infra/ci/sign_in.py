@@ -92,7 +92,7 @@ def _azure_devops_aws(pipeline: DeliveryPipeline, role: str, path: str) -> Step:
 
 
 def _azure_devops_azure(pipeline: DeliveryPipeline, role: str, path: str) -> Step:
-    inputs = {
+    inputs: dict[str, Any] = {
         "azureSubscription": pipeline.environments[role],
         "scriptType": "bash",
         "scriptLocation": "scriptPath",
