@@ -56,6 +56,7 @@ def test_preview_then_deploy_and_then_again(template: Template, account: Workspa
     before = account.kinds()
     done = template("--what-if")
     assert "Deploy the template of workspace work on azureml (resource group rg" in done.stdout
+    assert f'identity = "{NAMES.id("identity")}" in [azureml]' in " ".join(done.stdout.split())
     assert f"  container registry {NAMES.shared} (billed by the day" in done.stdout
     assert template("--deploy", answer="n\n").exit_code == 1
     assert account.kinds() == before
