@@ -30,6 +30,11 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "files": _STORED,
         "environment": "its image is stored in the workspace's registry",
         "captured data": _STORED,
+        "Log Analytics workspace": _INGESTED,
+        "Application Insights": _INGESTED,
+        "storage account": _STORED,
+        "key vault": _REQUESTS,
+        "container registry": "billed by the day, and by what it stores",
         "compute cluster": "billed by the hour for each node, nothing while no job runs",
     },
     "mlflow": {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onnxferry.infra.azureml.workspace.names import MADE, WorkspaceNames
+from onnxferry.infra.azureml.workspace.names import MADE, PARTS, WorkspaceNames
 from onnxferry.infra.azureml.workspace.state import WorkspaceState
 from onnxferry.infra.clients.azure_roles import Principal
 from onnxferry.infra.plan import Action, Plan, Step, Summary
@@ -55,7 +55,8 @@ def template_plan(
     if len(steps) > len(found):
         name = names.name("account")
         steps.append(Step(Action.CHECK, "access to storage account", name, "open_storage"))
-    notes = (*what_if.lines(found), *_notes(names, state.deleted))
+    made = [step for step in found if step.action is Action.CREATE]
+    notes = (*what_if.lines(found), *_notes(names, state.deleted), *_identity(names, made))
     where = f"resource group {names.group}, {state.location}"
     summary = Summary(where, minutes=(3, 10), notes=notes)
     whole = (*first, *steps)
@@ -65,3 +66,10 @@ def template_plan(
 def _notes(names: WorkspaceNames, deleted: bool | None) -> list[str]:
     vault = names.name("vault")
     return {True: [_RECOVERED.format(vault)], None: [_UNKNOWN.format(vault)]}.get(deleted, [])
+
+
+def _identity(names: WorkspaceNames, made: Sequence[Step]) -> list[str]:
+    """How endpoints come to run as the identity that is made."""
+    id_ = names.id("identity")
+    told = f'endpoints run as {names.name("identity")} with identity = "{id_}" in [azureml]'
+    return [told] if any(step.resource == PARTS["identity"].kind for step in made) else []
