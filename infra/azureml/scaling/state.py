@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.clients.azure_monitor import AutoscaleSetting, Monitor
-from onnxferry.infra.errors import NotAllowed
+from onnxferry.infra.errors import NotAllowed, Refused
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read(monitor: Monitor, names: Names) -> FoundScaling:
     """The settings in the workspace's resource group of what the endpoint has or had."""
     try:
         there = monitor.autoscale_settings(names.group)
-    except NotAllowed as e:
+    except (NotAllowed, Refused) as e:  # a subscription may be without Azure Monitor
         return FoundScaling(unread=str(e))
     found = (found_of(names, one) for one in there)
     return FoundScaling(tuple(one for one in found if one))

@@ -20,8 +20,15 @@ from tests.fakes.azure.providers import computes
 from tests.fakes.azure.providers.autoscale import SETTINGS
 from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
 from tests.infra.azureml.conftest import config, connected, deploy
+from tests.infra.azureml.world import slim
 
 SERVING = {"mode": "kubernetes", "compute": "cluster"}
+
+
+@pytest.fixture(scope="module")
+def versions(versions: dict[str, Bundle]) -> dict[str, Bundle]:
+    """With one file of code."""
+    return {name: slim(bundle) for name, bundle in versions.items()}
 
 
 @pytest.fixture

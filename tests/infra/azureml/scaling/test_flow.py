@@ -138,28 +138,26 @@ def test_what_somebody_else_made_is_left_alone(
     (target,) = azure.store.all(DEPLOYMENTS)
     profile = {"name": "x", "capacity": {"minimum": "1", "maximum": "1", "default": "1"}}
     theirs = {"targetResourceUri": target["id"], "profiles": [{**profile, "rules": []}]}
+    elsewhere = f"{GROUP.replace('/rg/', '/other/')}/theirs"
+    azure.store.put(elsewhere, {"location": "westeurope", "properties": theirs})
+    text = failure(Refused, scaled(), versions["a"])
+    assert "has another, in whatever resource group, delete that" in text
+    azure.store.delete(elsewhere)
     azure.store.put(f"{GROUP}/theirs", {"location": "westeurope", "properties": theirs})
     with pytest.raises(Refused, match="az monitor autoscale delete --resource-group rg --name the"):
         scaled().plan_deploy(versions["a"])
     assert not connected().plan_deploy(versions["a"]).changes
+    azure.arm.denied.add(f"GET {SETTINGS}")  # who may not look, cannot know that
+    assert not connected().plan_deploy(versions["a"]).changes
+    with pytest.raises(NotAllowed, match="whether it has an autoscale setting is not known"):
+        scaled().plan_deploy(versions["a"])
+    azure.arm.denied.clear()
     deploy(scaled(), versions["b"])
     assert len(list(azure.store.all(SETTINGS))) == 2
     apply(scaled().plan_rollback(), scaled())
     apply(connected().plan_delete(), connected())
     (left,) = azure.store.all(SETTINGS)
     assert left["name"] == "theirs"
-
-
-def test_azure_refuses_a_second_setting_in_another_group(
-    ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
-) -> None:
-    deploy(connected(), versions["a"])
-    (target,) = azure.store.all(DEPLOYMENTS)
-    theirs = {"targetResourceUri": target["id"], "profiles": []}
-    elsewhere = GROUP.replace("/rg/", "/other/")
-    azure.store.put(f"{elsewhere}/theirs", {"location": "westeurope", "properties": theirs})
-    text = failure(Refused, scaled(), versions["a"])
-    assert "has another, in whatever resource group, delete that" in text
 
 
 def test_orphans_are_swept_and_an_unmarked_one_is_not(
@@ -177,12 +175,3 @@ def test_orphans_are_swept_and_an_unmarked_one_is_not(
     setting["tags"] = {}
     with pytest.raises(Refused, match="so it stays as it is"):
         cloud.execute(swept, lambda *_: None)
-
-
-def test_without_the_right_to_look_only_scaling_is_refused(
-    ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
-) -> None:
-    azure.arm.denied.add(f"GET {SETTINGS}")
-    deploy(connected(), versions["a"])
-    with pytest.raises(NotAllowed, match="whether it has an autoscale setting is not known"):
-        scaled().plan_deploy(versions["a"])
