@@ -8,6 +8,7 @@ any further, that is the last row. Lines are ASCII: whoever writes them may use 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import IO, Any, AnyStr, TypeAlias
 from onnxferry.scoring import codecs
 from onnxferry.scoring.codecs.csv_codec import text_items
 from onnxferry.scoring.codecs.headers import MediaType
-from onnxferry.scoring.errors import InvalidBody, ScoringError, UnsupportedMediaType
+from onnxferry.scoring.errors import InternalError, InvalidBody, ScoringError, UnsupportedMediaType
 from onnxferry.scoring.forms import PIPELINE
 from onnxferry.scoring.limits import exceeded
 from onnxferry.scoring.rows.batch_form import Row, answered, line_row, whole
@@ -31,6 +32,7 @@ Tables: TypeAlias = Callable[[Path], Iterator[Table]]
 Answers: TypeAlias = Iterator[Any]
 """Of each row, or the ScoringError that refuses it."""
 
+_log = logging.getLogger("scoring")
 _JSONLINES, _CSV = MediaType.parse(codecs.JSONLINES[0]), MediaType.parse(codecs.CSV)
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 
@@ -44,14 +46,17 @@ def lines(scorer: Scorer, path: Path, name: str, tables: Tables) -> Iterator[str
             yield _line(name, row, answer)
         if row < 0:
             raise InvalidBody("the file has no rows")
-    except (ScoringError, OSError) as e:
+    except Exception as e:
         yield _line(name, row + 1 if row >= 0 else None, _told(e, row + 1))
 
 
-def _told(error: ScoringError | OSError, rows: int) -> ScoringError:
-    """What ended the file after so many rows."""
+def _told(error: Exception, rows: int) -> ScoringError:
+    """What ended the file after so many rows. What nothing here raises is a defect."""
     if isinstance(error, OSError):
         error = InvalidBody(f"the file cannot be read: {error.strerror or error}")
+    elif not isinstance(error, ScoringError):
+        _log.error("unexpected failure while a file was read", exc_info=error)
+        error = InternalError("the file could not be read; the log has the cause")
     rest = f"; after {rows} row(s) no more of the file is read"
     return type(error)(f"{error}{rest}") if rows else error
 

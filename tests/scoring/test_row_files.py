@@ -164,6 +164,20 @@ def test_a_file_that_has_no_rows_to_read_is_one_row(
     assert (found["row"], found["answer"], found["error"]["code"]) == (None, None, code)
 
 
+def test_a_defect_in_reading_a_file_costs_no_other_file_its_rows(
+    texts: Scorer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tables(path: Path) -> Iterator[dict[str, list[Any]]]:
+        yield {"text": ["good day"]}
+        raise KeyError("secret")
+
+    answered, ended = map(json.loads, lines(texts, tmp_path / "a.parquet", "a", tables))
+
+    assert (answered["error"], ended["row"], ended["error"]["code"]) == (None, 1, "internal")
+    assert "secret" not in ended["error"]["message"]
+    assert "KeyError" in caplog.text
+
+
 def test_a_folder_of_a_files_name_is_one_row(texts: Scorer, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").mkdir()
     (found,) = rows(texts, tmp_path / "a.jsonl")
