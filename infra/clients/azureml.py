@@ -9,7 +9,14 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from azure.ai.ml import MLClient, entities, load_online_deployment, load_online_endpoint
+from azure.ai.ml import (
+    Input,
+    MLClient,
+    Output,
+    entities,
+    load_online_deployment,
+    load_online_endpoint,
+)
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.policies import RetryPolicy
@@ -182,6 +189,41 @@ def sdk_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
     own: dict[str, Any] = {"name": name, "endpoint_name": endpoint}
     own |= {"code_configuration": code} if code else {}
     return load_online_deployment(io.StringIO(yaml.safe_dump({**settings, **ids, **own})))
+
+
+def sdk_batch_endpoint(name: str, tags: Tags) -> Any:
+    """The SDK's object of a new batch endpoint."""
+    return entities.BatchEndpoint(name=name, tags=dict(tags))
+
+
+def sdk_batch_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
+    """The SDK's object of a deployment for batch jobs. `facts` are the ids of model, environment
+    and code, the script, tags, compute, and `settings` as in the YAML schema."""
+    settings = dict(facts["settings"])
+    if retries := settings.pop("retry_settings", None):
+        settings["retry_settings"] = entities.BatchRetrySettings(**retries)
+    script = {"code": facts["code"], "scoring_script": facts["scoring_script"]}
+    return entities.ModelBatchDeployment(
+        name=name,
+        endpoint_name=endpoint,
+        tags=dict(facts["tags"]),
+        model=facts["model"],
+        environment=facts["environment"],
+        code_configuration=entities.CodeConfiguration(**script),
+        compute=facts["compute"],
+        resources=entities.ResourceConfiguration(instance_count=1),
+        settings=entities.ModelBatchDeploymentSettings(**settings),
+    )
+
+
+def sdk_cluster(facts: Mapping[str, Any]) -> Any:
+    """The SDK's object of a cluster; `facts` are those of its YAML schema."""
+    return entities.AmlCompute(**facts)
+
+
+def sdk_places(kind: str, source: str, answers: str) -> tuple[Any, Any]:
+    """The SDK's objects of a job's input, of a `kind` like "uri_folder", and of its output."""
+    return Input(type=kind, path=source), Output(type="uri_folder", path=answers)
 
 
 def _quieten() -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from azure.ai.ml import Input, Output, entities
 from azure.core.exceptions import ResourceNotFoundError
 
+from onnxferry.infra.clients import azureml as sdk
 from onnxferry.infra.clients.azureml import Tags, Until, Workspace
 from onnxferry.infra.clients.azureml_types import ManagedDeployment
 from onnxferry.infra.errors import NoCredentials, NotHealthy, Unavailable
@@ -65,7 +65,7 @@ class BatchEndpoints:
     def create_endpoint(self, name: str, tags: Tags, until: Until) -> bool:
         """Create a batch endpoint. False where that was in conflict with something, which may have
         been a first try. Raises NameTaken."""
-        wanted = entities.BatchEndpoint(name=name, tags=dict(tags))
+        wanted = sdk.sdk_batch_endpoint(name, tags)
         begin, settled = self._endpoints.begin_create_or_update, partial(self.endpoint_state, name)
         return self._workspace.run(f"endpoint {name} of ", until, begin, wanted, settled=settled)
 
@@ -86,19 +86,23 @@ class BatchEndpoints:
     def create_deployment(
         self, endpoint: str, name: str, facts: Mapping[str, Any], until: Until
     ) -> None:
-        """Create or change a deployment; `facts`: see `sdk_deployment`."""
-        where, wanted = _of(endpoint, name), sdk_deployment(endpoint, name, facts)
+        """Create or change a deployment; `facts`: see `sdk_batch_deployment`."""
+        where, wanted = _of(endpoint, name), sdk.sdk_batch_deployment(endpoint, name, facts)
         begin = self._deployments.begin_create_or_update
         settled = partial(self.deployment_state, endpoint, name)
         self._workspace.run(where, until, begin, wanted, settled=settled)
 
     def deployment_state(self, endpoint: str, name: str) -> str | None:
         """The state while an operation is under way. Raises NotHealthy where it has failed."""
-        found = next((d for d in self.deployments(endpoint) if d.name == name), None)
-        if found and found.state in _FAILED:
+        with self._workspace.translated(_of(endpoint, name)):
+            try:
+                found = _deployment(self._deployments.get(name, endpoint))
+            except ResourceNotFoundError:
+                return None
+        if found.state in _FAILED:
             where = f"{_of(endpoint, name)}{self._workspace.where}"
             raise NotHealthy(f"{where}: its state is {found.state}")
-        return found.state if found and found.state != "Succeeded" else None
+        return found.state if found.state != "Succeeded" else None
 
     def delete_deployment(self, endpoint: str, name: str, until: Until) -> None:
         """Delete a deployment."""
@@ -108,8 +112,7 @@ class BatchEndpoints:
     def start(self, endpoint: str, deployment: str, facts: Mapping[str, Any]) -> str:
         """Start a job, and give its name. `facts` are its `name`, the addresses and kinds of
         `input` and `output`, the `compute` and the number of `instances` of it."""
-        source = Input(type=facts["kind"], path=facts["input"])
-        answers = Output(type="uri_folder", path=facts["output"])
+        source, answers = sdk.sdk_places(facts["kind"], facts["input"], facts["output"])
         compute = {"target": f"azureml:{facts['compute']}", "instance_count": facts["instances"]}
         ask = partial(
             self._endpoints.invoke,
@@ -148,7 +151,7 @@ class BatchEndpoints:
     def create_cluster(self, facts: Mapping[str, Any], until: Until) -> None:
         """Make a cluster of AzureML's own, or change how large it may grow; `facts` are those of
         its YAML schema."""
-        what, wanted = f"compute {facts['name']} of ", entities.AmlCompute(**facts)
+        what, wanted = f"compute {facts['name']} of ", sdk.sdk_cluster(facts)
         begin = self._computes.begin_create_or_update
         settled = partial(self.cluster_state, facts["name"])
         self._workspace.run(what, until, begin, wanted, settled=settled)
@@ -186,26 +189,6 @@ class BatchEndpoints:
             for one in self.deployments(name)
             if one.instance_type == cluster
         ]
-
-
-def sdk_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
-    """The SDK's object of a deployment. `facts` are the ids of model, environment and code, the
-    script, tags, compute, and `settings` as in the YAML schema."""
-    settings = dict(facts["settings"])
-    if retries := settings.pop("retry_settings", None):
-        settings["retry_settings"] = entities.BatchRetrySettings(**retries)
-    script = {"code": facts["code"], "scoring_script": facts["scoring_script"]}
-    return entities.ModelBatchDeployment(
-        name=name,
-        endpoint_name=endpoint,
-        tags=dict(facts["tags"]),
-        model=facts["model"],
-        environment=facts["environment"],
-        code_configuration=entities.CodeConfiguration(**script),
-        compute=facts["compute"],
-        resources=entities.ResourceConfiguration(instance_count=1),
-        settings=entities.ModelBatchDeploymentSettings(**settings),
-    )
 
 
 def _of(endpoint: str, deployment: str) -> str:

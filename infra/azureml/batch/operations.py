@@ -128,7 +128,12 @@ class BatchOperations:
             return
         batch, facts = self.clients.batch, dict(step.parameters)
         facts["compute"] = f"{self.names.workspace_id}/computes/{facts['compute']}"
-        begun = batch.start(self.names.batch, facts.pop("deployment"), facts)
+        try:
+            begun = batch.start(self.names.batch, facts.pop("deployment"), facts)
+        except Refused:  # a first try may have arrived, and its answer not
+            if jobs.described(self.clients, self.names, step.name) is None:
+                raise
+            return
         if begun != step.name:
             batch.cancel(begun, self._waits(step))
             raise Refused(
