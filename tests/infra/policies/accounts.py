@@ -31,7 +31,7 @@ from tests.fakes.azure.login import PRINCIPAL
 from tests.fakes.azure.permissions import Permission
 from tests.fakes.azure.providers import given as attached
 from tests.fakes.azure.providers import resources
-from tests.fakes.azure.providers.authorization import BLOB_ROLES
+from tests.fakes.azure.providers.authorization import BLOB_ROLES, Authorization
 from tests.fakes.azure.providers.insights import PUBLISHER
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import ENTRA, AzureAccount
@@ -114,19 +114,23 @@ def sagemaker_given(models: Models, *, role: bool = True) -> Iterator[Account]:
 
 @contextmanager
 def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
-    """A workspace is there; its datastore is opened by a key, or as who is signed in."""
+    """A workspace is there; its datastore is opened by a key, or as who is signed in, and an
+    identity is given that may read it."""
     settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "workspace": "work"}
+    settings |= {"identity": GIVEN["identity"]} if identity else {}
     with _azure() as fake, _line("azureml", settings, models) as line:
         fake.arm.add(*resources.TYPES)
         fake.add(*resources.routes(fake))
         ml = MachineLearning(fake)
-        store = fake.store.get(f"{ml.workspace(GROUP)}/datastores/workspaceblobstore")
+        workspace = ml.workspace(GROUP)
+        store = fake.store.get(f"{workspace}/datastores/workspaceblobstore")
         assert store
         account = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{STORAGE}"
         fake.store.put(f"{account}/wsstore", {"location": "westeurope", "properties": {}})
         if identity:
             store["properties"]["credentials"] = {"credentialsType": "None"}
             fake.blobs.keyless.add("wsstore")
+            _serving(fake, workspace, f"{account}/wsstore")
         yield Account(line, fake.authorizer)
 
 
@@ -289,6 +293,17 @@ def _identity(account: AzureAccount) -> None:
         facts = {"principalId": principal, "roleDefinitionId": f"/x/{role}"}
         path = f"{group}/providers/Microsoft.Authorization/roleAssignments/{role}"
         account.fake.store.put(path, {"properties": facts})
+
+
+def _serving(fake: AzureFake, workspace: str, storage: str) -> None:
+    """An identity that may read the workspace's storage."""
+    authorization = Authorization(fake, fake.blobs)
+    fake.arm.add(*authorization.types, *attached.types())
+    fake.add(*authorization.routes)
+    principal = (fake.store.get(attached.identity(fake, _GROUP_ID)) or {})["properties"]
+    (fake.store.get(workspace) or {})["properties"]["storageAccount"] = storage
+    blobs = [f"{STORAGE}/blobServices/containers/blobs/read"]
+    authorization.give(storage, principal["principalId"], "reader", dataActions=blobs)
 
 
 def _storage(account: AzureAccount) -> None:
