@@ -40,8 +40,7 @@ def checked(clients: Clients, id_: str | None) -> tuple[str, ...]:
             )
         return tuple(_notes(clients, found))
     except NotAllowed as e:
-        said = f"What the identity {_last(id_)} may do is not known"
-        return (f"{said}: {e.permission or 'a permission to read it'} is missing",)
+        return (f"What the identity {_last(id_)} may do is not known: {e}",)
 
 
 def _notes(clients: Clients, found: Identity) -> Iterator[str]:

@@ -41,6 +41,15 @@ _LOOKS = {  # who deploys with alarms or [sagemaker.scaling], or runs `batch`, n
     },
 }
 _ML_SIZES = "Microsoft.MachineLearningServices/locations/vmSizes/read"
+_IDENTITY = (
+    "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+    "Microsoft.Authorization/roleAssignments/read",
+    "Microsoft.Authorization/roleDefinitions/read",
+)
+_AZUREML = {
+    _ML_SIZES: "the quota is not checked before anything is made",
+    **dict.fromkeys(_IDENTITY, "what a given identity may do is not known"),
+}
 _LOGS = "Microsoft.OperationalInsights/workspaces/query"
 _QUERIES = (f"{_LOGS}/read", f"{_LOGS}/AppExceptions/read", f"{_LOGS}/AppTraces/read")
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
@@ -50,13 +59,8 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 OPTIONAL: Mapping[str, Mapping[str, str]] = {
     "sagemaker-deployer": _AWS,
     "sagemaker-reader": {**_AWS, **_LOOKS},
-    "azureml-deployer": {
-        _ML_SIZES: "the quota is not checked before anything is made",
-        "Microsoft.KeyVault/locations/deletedVaults/read": (
-            "`template` does not know whether a key vault has to be recovered"
-        ),
-    },
-    "azureml-reader": {_ML_SIZES: "the quota is not checked before anything is made"},
+    "azureml-deployer": _AZUREML,
+    "azureml-reader": _AZUREML,
     "functions-deployer": {},
     "functions-reader": {
         **dict.fromkeys(_QUERIES, "`logs` has nothing that functions printed"),
@@ -67,17 +71,16 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
         ),
     },
 }
-# The roles of Azure's own that together cover the files of a target, for each role, and for
-# commands that have files of their own.
+# The roles of Azure's own that together cover the files of a target, for each role.
 BUILT_IN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "azureml": {
-        "deployer": ("AzureML Data Scientist", "Reader", "Storage Blob Data Contributor"),
-        "reader": ("AzureML Data Scientist", "Reader", "Storage Blob Data Reader"),
-        "deployer-template": (
-            "Contributor",
-            "Role Based Access Control Administrator",
+        "deployer": (
+            "AzureML Data Scientist",
+            "Managed Identity Operator",
+            "Reader",
             "Storage Blob Data Contributor",
         ),
+        "reader": ("AzureML Data Scientist", "Reader", "Storage Blob Data Reader"),
     },
     "functions": {
         "deployer": (

@@ -23,7 +23,11 @@ SUBNETS, GROUPS = ("subnet-0a1b2c3d", "subnet-0a1b2c3e"), ("sg-0a1b2c3d",)
 TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "region": "eu-west-1",
     "role": "arn:aws:iam::123456789012:role/serving",
-    "instance_type": {"sagemaker": "ml.c5.large", "azureml": "Standard_DS3_v2"},
+    "instance_type": {
+        "sagemaker": "ml.c5.large",
+        "azureml": "Standard_DS3_v2",
+        "Kubernetes": "small",
+    },
     "subscription": GUID,
     "tenant": GUID.replace("1", "2"),
     "name": "squad-2",
@@ -46,7 +50,7 @@ TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "schedule": ({"at": "cron(0 8 * * ? *)", "min": 2},),
     "entra_client_id": GUID,
 }
-SCALING = ("min", "target", "scale_out_seconds", "scale_in_seconds", "schedule")
+SCALING = ("min", "cpu_percent", "target", "scale_out_seconds", "scale_in_seconds", "schedule")
 WITH: dict[str, dict[str, Any]] = {  # what a key is nothing without
     "entra_client_id": {"auth": "entra"},
     "entra_audiences": {"auth": "entra", "entra_client_id": GUID},
@@ -55,7 +59,9 @@ WITH: dict[str, dict[str, Any]] = {  # what a key is nothing without
     "subnets": {"security_groups": GROUPS},
     "security_groups": {"subnets": SUBNETS},
 }
-BESIDE = {"shadow": ("capture", "percent", "50")}  # a key of another table that it needs
+COMPUTE = {"Kubernetes": {"compute": "cluster", "cpu": 3, "memory_mb": 512}}  # what a table is nothing without
+CAPTURED = ("capture", "percent", "50")
+BESIDE = {"shadow": CAPTURED, "mirror": CAPTURED}  # a key of another table that it needs
 MANY = {"object": {"TEAM": "ml", "COST_CENTER": "a b"}, "array": ("a.example", "b.example")}
 NEEDED = {
     "azureml": {"subscription": GUID, "resource_group": "g", "workspace": "ws1"},
@@ -87,7 +93,8 @@ def sample(table: str, model: type[BaseModel], key: str) -> Any:
     default = schema.get("default")
     if key in TEXTS:
         found = TEXTS[key]
-        return found[table] if isinstance(found, dict) and table in found else found
+        by = [found[n] for n in (model.__name__, table) if isinstance(found, dict) and n in found]
+        return by[0] if by else found
     if choices := kind.get("enum", [kind["const"]] if "const" in kind else []):
         return next((choice for choice in reversed(choices) if choice != default), default)
     if kind["type"] == "boolean":
@@ -133,7 +140,8 @@ def test_each_key_by_flag_and_by_variable(
 ) -> None:
     value = sample(table, model or TABLES[table], key)
     tags = tags_of(model) if model else ()
-    needed = {**({"mode": tags[0]} if tags else {}), **WITH.get(key, {})}
+    always = COMPUTE.get(model.__name__, {}) if model else {}
+    needed = {**({"mode": tags[0]} if tags else {}), **always, **WITH.get(key, {})}
     inside = {**needed, key: value}
     beside = [BESIDE[key]] if key in BESIDE else []
     tables = {one: {name: other} for one, name, other in beside}

@@ -150,3 +150,17 @@ def test_a_registry_that_is_not_there_yet_is_a_note(
 def test_what_does_not_go_together_is_said_at_once(settings: dict[str, Any], said: str) -> None:
     with pytest.raises((ValueError, UsageError), match=said):
         config(**settings)
+
+
+def test_killed_after_access_was_changed_the_same_command_goes_on(
+    azure: AzureFake, ml: MachineLearning, versions: dict[str, Bundle]
+) -> None:
+    deploy(connected(), versions["a"])
+    private = connected(network={"public": False})
+    plan = private.plan_deploy(versions["b"])
+    change = next(step for step in plan.steps if step.operation == "set_public_access")
+    private.execute(change, lambda *said: None)
+    private.execute(change, lambda *said: None)  # done twice, it is done once
+    deploy(private, versions["b"])
+    assert endpoint(azure)["properties"]["publicNetworkAccess"].lower() == "disabled"
+    assert not private.plan_deploy(versions["b"]).changes

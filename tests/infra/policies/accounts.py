@@ -127,8 +127,10 @@ def sagemaker_given(models: Models, *, role: bool = True) -> Iterator[Account]:
 
 @contextmanager
 def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
-    """A workspace is there; its datastore is opened by a key, or as who is signed in."""
+    """A workspace is there; its datastore is opened by a key, or as who is signed in, and an
+    identity is given that may read it."""
     settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "workspace": "work"}
+    settings |= {"identity": GIVEN["identity"]} if identity else {}
     with _azure() as fake, _line("azureml", settings, models) as line:
         services = (Authorization(fake, fake.blobs), StorageAccounts(fake, fake.blobs))
         types = (t for service in (*services, FakeInsights(fake)) for t in service.types)
@@ -146,6 +148,7 @@ def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
         if identity:
             store["properties"]["credentials"] = {"credentialsType": "None"}
             fake.blobs.keyless.add("wsstore")
+            _serving(fake, workspace, f"{account}/wsstore")
         yield Account(line, fake.authorizer, functools.partial(_prepared, ml))
 
 
@@ -319,6 +322,17 @@ def _identity(account: AzureAccount) -> None:
         facts = {"principalId": principal, "roleDefinitionId": f"/x/{role}"}
         path = f"{group}/providers/Microsoft.Authorization/roleAssignments/{role}"
         account.fake.store.put(path, {"properties": facts})
+
+
+def _serving(fake: AzureFake, workspace: str, storage: str) -> None:
+    """An identity that may read the workspace's storage."""
+    authorization = Authorization(fake, fake.blobs)
+    fake.arm.add(*authorization.types, *attached.types())
+    fake.add(*authorization.routes)
+    principal = (fake.store.get(attached.identity(fake, _GROUP_ID)) or {})["properties"]
+    (fake.store.get(workspace) or {})["properties"]["storageAccount"] = storage
+    blobs = [f"{STORAGE}/blobServices/containers/blobs/read"]
+    authorization.give(storage, principal["principalId"], "reader", dataActions=blobs)
 
 
 def _storage(account: AzureAccount) -> None:

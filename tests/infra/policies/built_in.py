@@ -26,6 +26,14 @@ DEFINITIONS: Mapping[str, Mapping[str, list[str]]] = {
             f"{_ML}/listKeys/action",
         ],
     ),
+    "Managed Identity Operator": _role(
+        Actions=[
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
+            # what Azure lets the pattern above mean, too
+            "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+        ]
+    ),
     "Reader": _role(Actions=["*/read"]),
     "Managed Identity Operator": _role(
         Actions=[
