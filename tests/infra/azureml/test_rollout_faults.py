@@ -34,6 +34,7 @@ pytestmark = [
 ]
 _CHANGE = ("PUT", "PATCH", "DELETE")
 _MOST = 20  # changes of a flow
+_PARTS = 80
 
 
 def _comes(world: World, cloud: AzureMLCloud) -> None:
@@ -147,12 +148,12 @@ def test_killed_after_a_change(recorded: Recorded, flow: str, change: int) -> No
     recorded.arrived(flow)
 
 
-@pytest.mark.parametrize(("flow", "part"), _series({("fails", 3)}, 8))
+@pytest.mark.parametrize(("flow", "part"), _series({("comes", 60)}, _PARTS))
 def test_a_call_is_refused(recorded: Recorded, flow: str, part: int) -> None:
     """Each call once, a part of them in each case; what is refused for good ends the run."""
     recorded.record(flow)
     world = recorded.world
-    for number in range(part, recorded.calls[flow], 8):
+    for number in range(part, recorded.calls[flow], _PARTS):
         recorded.begin(flow)
         world.azure.authorizer.allows = partial(_is_another, world, number)
         with suppress(CloudError, pytest.fail.Exception):
