@@ -103,25 +103,28 @@ def test_killed_on_the_way(account: WorkspaceAccount, empty: Any) -> None:
 
 @pytest.mark.series
 def test_killed_after_each_call(account: WorkspaceAccount, empty: Any) -> None:
+    """But those of a poller's own thread, which only read."""
     execute(account)
-    for number in range(len(account.fake.calls)):
+    for call in [c for c in account.fake.calls if "operationresults" not in c.path]:
         account.restore(empty)
-        if killed_at(account, number):
-            execute(account)
+        assert killed_at(account, call.number), call
+        execute(account)
         arrived(account)
 
 
 @pytest.mark.series
 def test_each_permission_is_missing_once(account: WorkspaceAccount, empty: Any) -> None:
-    """What is refused is named, and the next run arrives."""
+    """What is refused is named, and the next run arrives. What the roles of the template give is
+    waited for instead."""
     execute(account)
-    for asked in sorted(account.fake.authorizer.used):
+    used = sorted(account.fake.authorizer.used)
+    for asked in (one for one in used if not one.data and "/datastores/" not in one.action):
         account.restore(empty)
         account.fake.authorizer.allows = lambda one: one != asked  # noqa: B023
         try:
             execute(account)
         except CloudError as e:
-            assert asked.action.lower() in str(e).lower() or asked.data, e
+            assert asked.action.lower() in str(e).lower(), e
         account.fake.authorizer.allows = lambda permission: True
         execute(account)
         arrived(account)
