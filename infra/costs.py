@@ -29,9 +29,7 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "code files": _STORED,
         "files": _STORED,
         "environment": "its image is stored in the workspace's registry",
-        "captured data": _STORED,
-        "batch job": HOURLY,
-        "compute cluster": "billed by the hour for each node, nothing while no job runs",
+        "cluster": "billed by the hour for each node, nothing while no job runs",
     },
     "mlflow": {
         **dict.fromkeys(("files", "logged model", "run"), _KEPT),
