@@ -35,7 +35,7 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "storage account": _STORED,
         "key vault": _REQUESTS,
         "container registry": "billed by the day, and by what it stores",
-        "compute cluster": "billed by the hour for each node, nothing while no job runs",
+        "cluster": "billed by the hour for each node, nothing while no job runs",
     },
     "mlflow": {
         **dict.fromkeys(("files", "logged model", "run"), _KEPT),

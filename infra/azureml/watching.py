@@ -72,7 +72,8 @@ class Watching:
 
     def _page(self, *, batch: bool) -> str:
         names, where = self.names, self.clients.session.where
-        return console.endpoint_page(where, names.workspace_id, names.endpoint, batch=batch)
+        name = names.batch if batch else names.endpoint
+        return console.endpoint_page(where, names.workspace_id, name, batch=batch)
 
     def access(self) -> Access:
         """See HasKeys."""

@@ -230,8 +230,7 @@ def _quieten() -> None:
     """Silence the SDK's loggers, which print every "not found" as an error. Setting a level takes
     as long as there are loggers, so that is done once for each."""
     silent = logging.CRITICAL + 1
-    for name, logger in logging.root.manager.loggerDict.items():
-        if not isinstance(logger, logging.Logger) or logger.level == silent:
-            continue
-        if name.startswith("azure.ai.ml"):
+    for name, found in logging.root.manager.loggerDict.items():
+        logger = found if isinstance(found, logging.Logger) else None
+        if logger and name.startswith("azure.ai.ml") and logger.level != silent:
             logger.setLevel(silent)

@@ -27,14 +27,9 @@ ESTIMATORS = {
 def estimator(target: str, settings: Any) -> Callable[[Plan, Package], Plan]:
     """What adds to a plan, of a package, what it costs a month. The prices are read now. Raises
     UsageError for a file of prices that is none."""
-    if target not in ESTIMATORS or _elsewhere(settings):
+    if target not in ESTIMATORS:
         return lambda plan, package: plan
     return partial(_estimated, settings, table.read(target, settings.prices))
-
-
-def _elsewhere(settings: Any) -> bool:
-    """Whether what runs is paid for as something else: the nodes of a cluster."""
-    return getattr(getattr(settings, "serving", None), "mode", "") == "kubernetes"
 
 
 def _estimated(settings: Any, prices: PriceTable, plan: Plan, package: Package) -> Plan:

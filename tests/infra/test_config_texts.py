@@ -59,7 +59,9 @@ WITH: dict[str, dict[str, Any]] = {  # what a key is nothing without
     "subnets": {"security_groups": GROUPS},
     "security_groups": {"subnets": SUBNETS},
 }
-COMPUTE = {"Kubernetes": {"compute": "cluster", "cpu": 3, "memory_mb": 512}}  # what a table is nothing without
+COMPUTE = {
+    "Kubernetes": {"compute": "cluster", "cpu": 3, "memory_mb": 512}
+}  # what a table is nothing without
 CAPTURED = ("capture", "percent", "50")
 BESIDE = {"shadow": CAPTURED, "mirror": CAPTURED}  # a key of another table that it needs
 MANY = {"object": {"TEAM": "ml", "COST_CENTER": "a b"}, "array": ("a.example", "b.example")}

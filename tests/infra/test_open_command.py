@@ -66,7 +66,7 @@ def test_the_page_of_an_endpoint(file: Path, target: str) -> None:
 
 def test_the_page_of_batch_jobs(file: Path) -> None:
     page = opened(file, "azureml", "--batch").stdout.strip()
-    assert page == PAGES["azureml"].replace("/realtime/", "/batch/")
+    assert page == PAGES["azureml"].replace("/realtime/squad/", "/batch/squad-batch/")
     assert (
         opened(file, "sagemaker", "--batch")
         .stdout.strip()

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from onnxferry.infra.waiting import Clock
-from onnxferry.scripts.package import package
-from tests import tiny
+from onnxferry.scripts import package as packages
 from tests.fakes.aws import REGION, aws_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -24,6 +23,7 @@ from tests.infra.functions.azure_account import azure_account
 from tests.infra.policies.accounts import kept_clients
 from tests.infra.sagemaker.conftest import no_pauses
 from tests.live.live_flow import Command, Said, in_a_process, in_this_process
+from tests.packages import bare
 
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 SUBSCRIBED = f'subscription = "{SUBSCRIPTION}"\nresource_group = "rg"\n'
@@ -46,10 +46,7 @@ def azureml() -> Iterator[str]:
 
 
 @pytest.fixture
-def functions(tmp_path: Path) -> Iterator[str]:
-    """The wheels of a package are fetched before the fake is there, since pip would trust nobody
-    else then."""
-    package(tiny.question_answering(tmp_path / "fetch"), "functions", out=tmp_path / "fetched")
+def functions() -> Iterator[str]:
     with azure_account() as made:
         yield f"[functions]\n{SUBSCRIBED}"
         assert made.kinds() == []
@@ -60,11 +57,13 @@ def on_fake(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Command]:
     """on_fake(target): deploy.py against the target's fake, which is empty, and must be so at
-    the end."""
+    the end. Packages are without libraries, which no fake loads and which take a minute."""
 
     def at(target: str) -> Command:
         file = tmp_path / "deploy.toml"
         file.write_text(request.getfixturevalue(target), encoding="utf-8")
+        if target != "azureml":  # what is added to its package are the files of `az ml`
+            monkeypatch.setattr(packages, "layout_of", lambda name, image="": bare(name))
         room = importlib.import_module(f"onnxferry.infra.{target}")
         monkeypatch.setattr(room, "connect", functools.partial(room.connect, clock=QUICK))
         return _command(in_this_process, target, file, tmp_path)
@@ -91,6 +90,6 @@ def _command(run: Callable[..., Said], target: str, file: Path, folder: Path) ->
     name = f"live-{uuid.uuid4().hex[:8]}"  # function apps share their names with all of Azure
     where = ("--target", target, "--config", str(file))
     named = (*where, "--name", name)
-    options = {"list": where, "template": named}
+    options = {"list": where, "template": named, "compare": named}
     built = (*named, "--out", str(folder / "build"))
     return lambda action, *more: run(action, *options.get(action, built), *more)

@@ -78,11 +78,12 @@ MODES = {  # as --set has them
     "variants": ('serving.variants={"second": {"instance_type": "ml.m5.large"}}',),
     "serverless": ("serving.mode=serverless", "serving.max_concurrency=2"),
     "async": ("serving.mode=async",),
+    "canary": ("rollout.traffic=canary", "rollout.step_percent=20", "rollout.wait_seconds=60"),
 }
 
 
 def in_mode(mode: str, command: Command) -> Command:
-    """`command` where SageMaker serves so."""
+    """`command` where the endpoint serves so, or is changed so."""
     given = [word for setting in MODES[mode] for word in ("--set", setting)]
 
     def run(action: str, *words: str) -> Said:
@@ -109,6 +110,25 @@ def live_flow(command: Command, folder: Path, *, keyed: bool = False) -> None:
     assert command("status", "--output", "json").data["state"] == "absent"
     again = command("delete", "--output", "json")
     assert (again.data, "nothing to do" in again.err) == ({"deleted": []}, True)
+
+
+def mirror_flow(command: Command, folder: Path) -> None:
+    """A new version gets a copy of the requests first, is compared, and then takes over; deletes at
+    its end."""
+    first, second = (("--model", str(m), "--output", "json") for m in versions(folder))
+    capture = ("--set", "capture.percent=100")
+    try:
+        one = command("deploy", *first, *capture).data["version"]
+        shadowed = command("deploy", *second, *capture, "--set", "rollout.mirror=20")
+        assert shadowed.data["version"] == one
+        for _ in range(10):
+            assert command("invoke", "--text", "hello", "--output", "json").out
+        compared = command("compare", *capture, "--set", "rollout.mirror=20", "--output", "json")
+        assert compared.code in (0, 1), compared.err  # what was captured may come later
+        assert command("deploy", *second, *capture).data["previous"] == one
+    finally:
+        gone = command("delete", "--yes", "--output", "json")
+    assert gone.data["deleted"]
 
 
 def template_flow(command: Command, folder: Path) -> None:

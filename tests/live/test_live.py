@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onnxferry.targets import clouds, keyed, templated
-from tests.live.live_flow import Command, in_mode, live_flow, template_flow
+from tests.live.live_flow import Command, in_mode, live_flow, mirror_flow, template_flow
 
 # a registry serves nothing by itself: tests/infra/mlflow/test_server.py goes the way at a real one
 SERVING = [target for target in clouds() if target != "mlflow"]
@@ -25,14 +25,25 @@ def test_the_whole_way(
     live_flow(at(target), tmp_path, keyed=target in keyed())
 
 
-@pytest.mark.parametrize("mode", ["variants", "serverless", "async"])
+WAYS = [("sagemaker", "variants"), ("sagemaker", "serverless"), ("sagemaker", "async")]
+WAYS += [("azureml", "canary")]
+
+
+@pytest.mark.parametrize(("target", "mode"), WAYS)
 @pytest.mark.parametrize("place", [pytest.param("fake", marks=pytest.mark.rounds), "account"])
 @pytest.mark.timeout(4 * 3600)
 def test_each_way_of_serving(
-    mode: str, place: str, request: pytest.FixtureRequest, tmp_path: Path
+    target: str, mode: str, place: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     at: Callable[[str], Command] = request.getfixturevalue(f"on_{place}")
-    live_flow(in_mode(mode, at("sagemaker")), tmp_path)
+    live_flow(in_mode(mode, at(target)), tmp_path)
+
+
+@pytest.mark.parametrize("place", [pytest.param("fake", marks=pytest.mark.rounds), "account"])
+@pytest.mark.timeout(4 * 3600)
+def test_a_mirror_first(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    at: Callable[[str], Command] = request.getfixturevalue(f"on_{place}")
+    mirror_flow(at("azureml"), tmp_path)
 
 
 @pytest.mark.parametrize("target", templated())
