@@ -66,6 +66,15 @@ class ShadowTraffic:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Period:
+    """From `since` to `until`; and how many answers are read at most."""
+
+    since: datetime | None
+    until: datetime
+    limit: int
+
+
 class Timed(Protocol):
     """What has a time, ISO 8601."""
 

@@ -44,7 +44,7 @@ from onnxferry.infra.errors import CloudError, NotAllowed, Unavailable
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.log_feeds import LogPlace
 from onnxferry.infra.plan import Action, Plan, Step, Summary
-from onnxferry.infra.shadow_traffic import ShadowTraffic
+from onnxferry.infra.shadow_traffic import Period, ShadowTraffic
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
@@ -186,7 +186,7 @@ class AzureMLCloud(Watching):
 
     def shadow_traffic(self, since: datetime | None, limit: int) -> ShadowTraffic:
         """See Shadowed."""
-        return shadow_traffic(self.clients, self._read(), since, limit)
+        return shadow_traffic(self.clients, self._read(), Period(since, self.wall(), limit))
 
     def _desired(self, bundle: Bundle, deployed: str) -> DesiredState:
         return desired_state(bundle, self.settings, deployed)

@@ -3,16 +3,19 @@ captured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
-from onnxferry.infra.azureml import capture
+from onnxferry.infra.azureml import capture, metrics
 from onnxferry.infra.azureml.captured import CapturedData
 from onnxferry.infra.azureml.names import DEPLOYED
 from onnxferry.infra.azureml.state import Clients, CurrentState
-from onnxferry.infra.errors import NotFound
+from onnxferry.infra.clients.azure_monitor import Span
+from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
+from onnxferry.infra.request_metrics import RequestMetrics
 from onnxferry.infra.shadow_traffic import (
     CapturedAnswer,
+    Period,
     ShadowTraffic,
     VersionTraffic,
     first_asked,
@@ -20,20 +23,20 @@ from onnxferry.infra.shadow_traffic import (
 from onnxferry.system.exits import program
 
 
-def shadow_traffic(
-    clients: Clients, state: CurrentState, since: datetime | None, limit: int
-) -> ShadowTraffic:
+def shadow_traffic(clients: Clients, state: CurrentState, period: Period) -> ShadowTraffic:
     """See infra.cloud.Shadowed."""
     names, shadow = state.names, _shadow(state)
     made = datetime.fromisoformat(state.ours[shadow].tags[DEPLOYED])
-    since = max(made, since) if since else made
+    since, limit = max(made, period.since) if period.since else made, period.limit
     _, blobs = clients.workspace.opened(capture.DATASTORE)
     copies = CapturedData(blobs, names, shadow, since).newest(limit)
     live = CapturedData(blobs, names, state.serving, first_asked(copies, since))
     originals = tuple(live.wanted(copies)) if copies else ()
 
+    measured, unknown = _measured(clients, state, (since, period.until))
+
     def version(name: str, answers: tuple[CapturedAnswer, ...]) -> VersionTraffic:
-        return VersionTraffic(name, state.version(name), answers)
+        return VersionTraffic(name, state.version(name), answers, measured.get(name))
 
     return ShadowTraffic(
         names.where,
@@ -41,8 +44,24 @@ def shadow_traffic(
         state.mirrored[shadow],
         version(state.serving, originals),
         version(shadow, copies),
-        tuple(_notes(state, copies, limit)),
+        (*_notes(copies, limit), *unknown),
     )
+
+
+def _measured(
+    clients: Clients, state: CurrentState, span: Span
+) -> tuple[Mapping[str, RequestMetrics], tuple[str, ...]]:
+    """What Azure Monitor counted of both deployments, in the last day at most; why it does not
+    tell."""
+    since, until = span
+    asked = (max(since, until - timedelta(days=1)), until + timedelta(minutes=1))
+    names, monitor = (state.serving, state.shadow), clients.monitor
+    try:
+        found = {n: metrics.of_deployment(monitor, state.names, n, asked) for n in names}
+    except CloudError as e:
+        missing = f"{e.permission} is missing" if isinstance(e, NotAllowed) and e.permission else e
+        return {}, (f"Requests and latency are not known: {missing}",)
+    return found, ()
 
 
 def _shadow(state: CurrentState) -> str:
@@ -56,7 +75,7 @@ def _shadow(state: CurrentState) -> str:
     )
 
 
-def _notes(state: CurrentState, copies: tuple[CapturedAnswer, ...], limit: int) -> Iterator[str]:
+def _notes(copies: tuple[CapturedAnswer, ...], limit: int) -> Iterator[str]:
     if len(copies) == limit:
         yield f"Only the newest {limit} answers of the shadow were read (--limit)."
     if copies and not any(one.request for one in copies):

@@ -43,9 +43,9 @@ from onnxferry.infra.sagemaker.shadow import ShadowTest
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.templates import EndpointTemplate, owner, refuse_templated
-from onnxferry.infra.sagemaker.traffic import Period, shadow_traffic
+from onnxferry.infra.sagemaker.traffic import shadow_traffic
 from onnxferry.infra.sagemaker.watching import Watching
-from onnxferry.infra.shadow_traffic import ShadowTraffic
+from onnxferry.infra.shadow_traffic import Period, ShadowTraffic
 from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotFound
@@ -15,20 +14,12 @@ from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.shadow_traffic import (
     CapturedAnswer,
+    Period,
     ShadowTraffic,
     VersionTraffic,
     first_asked,
 )
 from onnxferry.system.exits import program
-
-
-@dataclass(frozen=True)
-class Period:
-    """From `since` to `until`; and how many answers are read at most."""
-
-    since: datetime | None
-    until: datetime
-    limit: int
 
 
 def shadow_traffic(

@@ -32,9 +32,11 @@ class MirrorWorld(World):
         return super().connected(**{"capture": {}, **changes})
 
     def put_back(self, state: Any) -> None:
-        """And with nothing captured."""
+        """And with nothing captured, and nothing counted."""
         super().put_back(state)
         self.ml.collector.__init__(self.azure)  # type: ignore[misc]
+        self.ml.monitor.scored.clear()
+        self.ml.latency.clear()
 
     @property
     def endpoint(self) -> dict[str, Any]:

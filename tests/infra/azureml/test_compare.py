@@ -17,7 +17,7 @@ from onnxferry.infra.azureml import captured
 from onnxferry.infra.azureml.cloud import AzureMLCloud
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.comparison import AnswerRules, ComparisonReport, compare
-from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.wire import Request
 from tests import tiny
@@ -74,6 +74,8 @@ def test_what_is_captured_of_both_is_compared(
     assert (found.shadow.captured, found.pairs, found.percent) == (3, 3, 50)
     assert (found.serving.errors, found.shadow.errors) == (1, 1)
     assert (found.same, found.agree) == (1, 1)  # the errors
+    both = (found.serving.metrics, found.shadow.metrics)
+    assert [(one.requests, one.refused) for one in both if one] == [(6, 2), (3, 1)]
     limited = report(cloud, limit=1)
     assert (limited.pairs, "Only the newest 1 answers" in limited.notes[0]) == (1, True)
     now = datetime.now(timezone.utc)
@@ -208,6 +210,7 @@ def test_on_the_command_line(
     monkeypatch.setattr(azureml, "connect", lambda config, name: cloud)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "deploy.toml").write_text(_TOML, encoding="utf-8")
+    world.ml.latency |= dict.fromkeys(world.endpoint["mirrorTraffic"], 60.0)
     ask(cloud, 4)
     code, text = run()
     assert (code, "nothing to compare yet" in text) == (1, True)
@@ -218,9 +221,19 @@ def test_on_the_command_line(
     assert world.bundles["c"].version in text
     code, text = run("--min-agreement", "0.9", "--max-slower", "2")
     assert (code, "0.0% of the answers agree, fewer than 90.0%" in text) == (1, True)
-    assert "the latency is not known" in text
+    assert "its p95 latency is 3.00 times the live one, more than 2" in text
+    monkeypatch.setattr(cloud.clients.monitor, "metrics", _not_allowed)
+    code, text = run("--max-slower", "2")
+    assert (code, "the latency is not known" in text) == (1, True)
+    assert "Requests and latency are not known: Microsoft.Insights/metrics/read is" in text
     code, text = run("--output", "json")
     assert (code, json.loads(text)["shadow"]["captured"]) == (0, 2)
+
+
+def _not_allowed(*asked: Any, **more: Any) -> Any:
+    refused = NotAllowed("metrics may not be read")
+    refused.permission = "Microsoft.Insights/metrics/read"
+    raise refused
 
 
 _TOML = """

@@ -121,6 +121,8 @@ class DataCollector:
     ) -> None:
         """A deployment has answered a request, maybe a `copy` of one."""
         found = deployment["properties"].get("dataCollector")
+        if not isinstance(answer.body, bytes):
+            return  # the front end's own: no container has seen the request
         if not copy or not self.one_id:
             given = "" if copy else call.headers.get("x-request-id", "")
             self._last = given or str(uuid.uuid4())

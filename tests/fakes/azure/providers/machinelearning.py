@@ -425,13 +425,19 @@ class MachineLearning:
         if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
             return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
         answer = self._answered(call, deployment)
+        self._told(endpoint, deployment, answer)
+        self.collector.asked(call, deployment, answer)
+        if copied := self.collector.copied(call, endpoint):
+            other = self._answered(call, copied)
+            self._told(endpoint, copied, other)
+            self.collector.asked(call, copied, other, copy=True)
+        return answer
+
+    def _told(self, endpoint: Resource, deployment: Resource, answer: Answer) -> None:
+        """Tell the monitor of an answer."""
         by_model = answer.headers.get("ms-azureml-model-error-statuscode", "")
         by_model = by_model or ("200" if answer.status == 200 else "")
         self._count(endpoint, deployment["name"], answer.status, by_model)
-        self.collector.asked(call, deployment, answer)
-        if copied := self.collector.copied(call, endpoint):
-            self.collector.asked(call, copied, self._answered(call, copied), copy=True)
-        return answer
 
     def arrive(self, endpoint: str, count: int) -> None:
         """Requests of clients to an endpoint of that name, which nobody waits for: they are counted
