@@ -30,6 +30,7 @@ from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
 from onnxferry.infra.azureml.scaling import plan as scaling
 from onnxferry.infra.azureml.scaling.settings import limits
+from onnxferry.infra.azureml.scaling.template import autoscale_template
 from onnxferry.infra.azureml.state import Clients, CurrentState, serving_endpoint
 from onnxferry.infra.azureml.traffic import shadow_traffic
 from onnxferry.infra.azureml.watching import Watching
@@ -49,6 +50,7 @@ from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.rehearse import record
 from onnxferry.system.console import Progress
 
 
@@ -116,8 +118,10 @@ class AzureMLCloud(Watching):
 
     def template_files(self, bundle: Bundle, kind: str, folder: Path) -> TemplateFiles:
         """See TemplatedInFiles."""
-        desired = self._desired(bundle, "")
-        return az_files.az_files(self.names, desired, bundle.golden, folder)
+        desired, measured = self._desired(bundle, ""), record.of(bundle.package)
+        named = (self.names.endpoint, desired.deployment)
+        scaled = autoscale_template(self.settings, measured, *named)
+        return az_files.az_files(self.names, desired, bundle.golden, folder, scaled)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from onnxferry.scripts.package.azureml_batch import batch_name
+
 MADE = "onnxferry"  # on all that deploying made; its value is the endpoint's name
 VERSION = (
     "onnxferry-version"  # tag: 12 digits of the sha256 of the package that made it, or is live
@@ -28,7 +30,6 @@ _VERSION = re.compile(r"[0-9a-f]{12}")
 _DEPLOYMENT = re.compile(r"v[0-9a-f]{12}-[0-9a-f]{6}")
 _FILE = re.compile(r"(?P<kind>model|code)-(?P<version>[0-9a-f]{12})/(?P=kind)/.+")
 
-_BATCH = 26  # characters; 32 is the most of an endpoint's name
 KINDS = ("model", "environment", "code")  # of what is registered
 Version = tuple[str, str]  # one of KINDS, and its version
 
@@ -51,7 +52,7 @@ class Names:
     def batch(self) -> str:
         """The batch endpoint beside it: both kinds have one space of names in a region, which are
         parts of their hosts' names."""
-        return f"{self.endpoint[:_BATCH].rstrip('-')}-batch"
+        return batch_name(self.endpoint)
 
     @property
     def where(self) -> str:

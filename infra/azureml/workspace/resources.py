@@ -112,7 +112,7 @@ class Resources:
         place = {"location": expression(parameter("location"))}
         body = bodies.compute_cluster(place, expression(self.identity), *map(expression, facts))
         id_ = f"{self.names.id('workspace')}/computes/{self.compute}"
-        return resource("compute cluster", id_, head | body)
+        return resource("cluster", id_, head | body)
 
     def _roles_of_identity(self) -> Iterator[TemplateResource]:
         """What an identity that is made by the user must be given, since the service does not."""

@@ -157,7 +157,7 @@ def test_what_deploy_toml_says_more_is_shown_and_made(made: WorkspaceAccount) ->
     made.resource("workspace")["tags"]["owner"] = "them"
     cloud = made.cloud(**ALL)
     plan = cloud.plan_template(PACKAGE)
-    assert "create compute cluster scorers" in changes(plan)
+    assert "create cluster scorers" in changes(plan)
     assert "workspace work: tags.team: nothing -> [ml]" in plan.summary.notes
     run(plan, cloud)
     more = {

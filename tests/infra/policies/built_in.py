@@ -35,12 +35,6 @@ DEFINITIONS: Mapping[str, Mapping[str, list[str]]] = {
         ]
     ),
     "Reader": _role(Actions=["*/read"]),
-    "Managed Identity Operator": _role(
-        Actions=[
-            f"Microsoft.ManagedIdentity/userAssignedIdentities/*/{verb}"
-            for verb in ("read", "assign/action")
-        ]
-    ),
     "Contributor": _role(
         Actions=["*"],
         NotActions=[

@@ -11,8 +11,8 @@ from tests.fakes.azure.arm import ResourceType, missing
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
 from tests.fakes.azure.operations import SOON
-from tests.fakes.azure.providers.batch_computes import computes
 from tests.fakes.azure.providers.batch_jobs import ENDED, JOBS, STATES, Run
+from tests.fakes.azure.providers.computes import computes
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED, complaints
 from tests.fakes.azure.store import Resource
 
@@ -92,9 +92,8 @@ class BatchEndpoints:
     def __post_init__(self) -> None:
         azure = self.ml.azure
         azure.arm.add(
-            computes(self._is_busy),
+            computes(azure.store, self._is_busy),
             ResourceType(JOBS, {}),
-            ResourceType(f"{WORKSPACES}/data/versions", {"properties": ANY}),
             ResourceType(
                 BATCH_ENDPOINTS,
                 _ENDPOINT,

@@ -1,17 +1,18 @@
 """Computes of a workspace: clusters that are attached to it, and those that are made in it.
 
-Only what is attached can be anything but AmlCompute; nothing of it is made here.
+What is attached can be anything, and is taken as it comes; nothing of it is made here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, error
-from tests.fakes.azure.shapes import ANY, MAY, NEEDED
+from tests.fakes.azure.providers.quotas import SIZES
+from tests.fakes.azure.shapes import ANY, MAY, NEEDED, complaints
 from tests.fakes.azure.store import Resource, Store
 
 COMPUTES = "Microsoft.MachineLearningServices/workspaces/computes"
@@ -24,9 +25,39 @@ _COMPUTE = {
 }
 
 
-def types() -> tuple[ResourceType, ...]:
-    """The type, whose PUT and DELETE take time."""
-    return (ResourceType(COMPUTES, _COMPUTE, slow=True, check=_check, fill=_fill),)
+_CLUSTER = {
+    "vmSize": NEEDED,
+    "vmPriority": MAY,
+    "scaleSettings": {
+        NEEDED: True,
+        "minNodeCount": MAY,
+        "maxNodeCount": NEEDED,
+        "nodeIdleTimeBeforeScaleDown": MAY,
+    },
+    "remoteLoginPortPublicAccess": MAY,
+    "enableNodePublicIp": MAY,
+    "isolatedNetwork": MAY,
+    "osType": MAY,
+    "subnet": MAY,
+    "userAccountCredentials": MAY,
+}
+
+
+def computes(store: Store, busy: Callable[[str], bool]) -> ResourceType:
+    """The type, whose PUT and DELETE take time; `busy` tells whether a job is at work on the
+    compute of an id."""
+
+    def check(call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+        return _not_there(store, call, body) or _wrong(old, body["properties"])
+
+    def check_delete(resource: Resource) -> Answer | None:
+        if busy(resource["id"]):
+            return error(409, "Conflict", "The compute has running jobs, and cannot be deleted.")
+        return None
+
+    return ResourceType(
+        COMPUTES, _COMPUTE, slow=True, check=check, fill=_fill, on_delete=check_delete
+    )
 
 
 def attach_cluster(
@@ -51,9 +82,28 @@ def attach_cluster(
     return fake.store.put(f"{workspace}/computes/{name}", facts)
 
 
-def _check(call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
-    if old and old["properties"]["computeType"] != body["properties"]["computeType"]:
+def _not_there(store: Store, call: Call, body: dict[str, Any]) -> Answer | None:
+    if store.get(call.path.rpartition("/computes/")[0]) is None:
+        return error(404, "ResourceNotFound", "The workspace was not found.")
+    for id_ in (body.get("identity") or {}).get("userAssignedIdentities") or ():
+        if store.get(id_) is None:
+            return error(400, "FailedIdentityOperation", f"{id_} was not found.")
+    return None
+
+
+def _wrong(old: Resource | None, facts: dict[str, Any]) -> Answer | None:
+    if old and old["properties"]["computeType"] != facts["computeType"]:
         return error(400, "BadRequest", "The type of a compute cannot be changed.")
+    if facts["computeType"] != "AmlCompute":
+        return None
+    own = facts.get("properties") or {}
+    if wrong := list(complaints(own, _CLUSTER)):
+        return error(400, "BadRequest", f"AmlCompute: {'; '.join(wrong)}")
+    if own["vmSize"] not in SIZES:
+        return error(400, "BadRequest", f"The VM size {own['vmSize']} is not supported here.")
+    before = old["properties"].get("properties") or {} if old else own
+    if any(before.get(key) != own.get(key) for key in ("vmSize", "vmPriority")):
+        return error(400, "BadRequest", "VM size and priority of a cluster cannot be changed.")
     return None
 
 

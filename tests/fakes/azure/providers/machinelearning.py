@@ -146,7 +146,6 @@ class MachineLearning:
         self.monitor = MonitorMetrics(self.azure)
         self.azure.arm.add(
             *autoscale.types(self.azure),
-            *computes.types(),
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
             *self.assets.types,

@@ -20,7 +20,6 @@ from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
 VAULTS, REGISTRIES = "Microsoft.KeyVault/vaults", "Microsoft.ContainerRegistry/registries"
-COMPUTES = f"{WORKSPACES}/computes"
 _VAULT = {
     "location": NEEDED,
     "tags": ANY,
@@ -66,23 +65,6 @@ _SCALE = {
     "maxNodeCount": NEEDED,
     "nodeIdleTimeBeforeScaleDown": MAY,
 }
-_COMPUTE = {
-    "location": NEEDED,
-    "identity": _IDENTITY,
-    "properties": {
-        NEEDED: True,
-        "computeType": NEEDED,
-        "disableLocalAuth": MAY,
-        "properties": {
-            NEEDED: True,
-            "vmSize": NEEDED,
-            "vmPriority": MAY,
-            "osType": MAY,
-            "remoteLoginPortPublicAccess": MAY,
-            "scaleSettings": _SCALE,
-        },
-    },
-}
 
 
 class Workspaces:
@@ -102,8 +84,7 @@ class Workspaces:
         workspace = ResourceType(
             WORKSPACES, _WORKSPACE, slow=True, check=self._check_workspace, ends=self._open
         )
-        compute = ResourceType(COMPUTES, _COMPUTE, slow=True, check=self._check_compute)
-        fake.arm.add(vault, registry, identity, workspace, compute)
+        fake.arm.add(vault, registry, identity, workspace)
         place = r"/subscriptions/[^/]+/providers/Microsoft\.KeyVault/locations/[^/]+/deletedVaults/"
         fake.add(Route("GET", rf"{place}(?P<name>[^/]+)", self._deleted))
 
@@ -195,16 +176,6 @@ class Workspaces:
         }
         id_ = f"{workspace['id']}/datastores/workspaceblobstore"
         self._fake.store.put(id_, {"properties": facts, "systemData": {}})
-
-    def _check_compute(
-        self, call: Call, old: Resource | None, body: dict[str, Any]
-    ) -> Answer | None:
-        if self._fake.store.get(call.path.rpartition("/computes/")[0]) is None:
-            return error(404, "ResourceNotFound", "The workspace was not found.")
-        for id_ in (body.get("identity") or {}).get("userAssignedIdentities") or ():
-            if self._fake.store.get(id_) is None:
-                return error(400, "FailedIdentityOperation", f"{id_} was not found.")
-        return None
 
 
 def _wrong_vault(name: str, wanted: dict[str, Any], before: dict[str, Any]) -> Iterator[str]:

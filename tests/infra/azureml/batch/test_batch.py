@@ -15,7 +15,7 @@ from onnxferry.infra.plan import Action
 from onnxferry.system.errors import UsageError
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.batch import BATCH_DEPLOYMENTS, BATCH_ENDPOINTS
-from tests.fakes.azure.providers.batch_computes import COMPUTES
+from tests.fakes.azure.providers.computes import COMPUTES
 from tests.fakes.azure.providers.machinelearning import ENDPOINTS, WORKSPACES, MachineLearning
 from tests.infra.azureml.batch.batches import (
     ASKED,

@@ -18,7 +18,7 @@ from onnxferry.infra.waiting import Clock
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.in_process import Killed
 from tests.fakes.azure.providers.batch import BATCH_DEPLOYMENTS, BATCH_ENDPOINTS
-from tests.fakes.azure.providers.batch_computes import COMPUTES
+from tests.fakes.azure.providers.computes import COMPUTES
 from tests.infra.azureml.batch.batches import ASKED, GOOD, answers, begin, put, run
 from tests.infra.azureml.conftest import NAME, config
 from tests.infra.azureml.world import World

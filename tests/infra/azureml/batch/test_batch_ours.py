@@ -15,7 +15,7 @@ from onnxferry.infra.jobs import BatchRequest
 from onnxferry.system.errors import UsageError
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.batch import BATCH_DEPLOYMENTS, BATCH_ENDPOINTS
-from tests.fakes.azure.providers.batch_computes import COMPUTES
+from tests.fakes.azure.providers.computes import COMPUTES
 from tests.fakes.azure.providers.machinelearning import WORKSPACES, MachineLearning
 from tests.fakes.azure.providers.quotas import MACHINE_LEARNING, Quotas
 from tests.infra.azureml.batch.batches import ASKED, GOOD, STORE, begin, blobs, jobs_of, put, run
