@@ -41,7 +41,7 @@ from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.providers.workspaces import Workspaces
 from tests.infra.functions.azure_account import ENTRA, AzureAccount
-from tests.infra.policies.flows import NAME, STACK_FAILS, Command, CommandLine, Models
+from tests.infra.policies.flows import NAME, STACK_FAILS, Command, CommandLine, Models, flows
 from tests.infra.sagemaker.conftest import no_pauses
 from tests.infra.sagemaker.test_flow import ALLOW, TRUST
 
@@ -87,12 +87,18 @@ BATCHES: Mapping[str, Any] = {"azureml": azureml_batch, "sagemaker": sagemaker_b
 @dataclass(frozen=True)
 class Account:
     """`run` is the command line, `authorizer` what the fake asks of each call, `before` what others
-    do before a command; `granted` are permissions that a flow gives itself."""
+    do before a command; `granted` are permissions that a flow gives itself, `lacks` commands that
+    its endpoint has nothing for."""
 
     run: CommandLine
     authorizer: Any
     before: Callable[[Command], None] = lambda command: None
     granted: Callable[[Any], bool] = lambda permission: False
+    lacks: tuple[str, ...] = ()
+
+    def flows(self) -> Iterator[Command]:
+        """The runs of its target."""
+        return (one for one in flows(self.run.target) if one.name not in self.lacks)
 
 
 Open = Callable[[Models], AbstractContextManager[Account]]
@@ -164,7 +170,8 @@ def functions(models: Models, *, given: bool = False) -> Iterator[Account]:
             _storage(account)
             _identity(account)
         granted = functools.partial(_by_assignment, account)
-        yield Account(line, fake.authorizer, functools.partial(_unseen, account), granted)
+        before = functools.partial(_unseen, account)
+        yield Account(line, fake.authorizer, before, granted, ("keys",) if given else ())
 
 
 ACCOUNTS: Mapping[str, Open] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxferry.infra.policies import OPTIONAL
 from tests.infra.policies.accounts import Account
-from tests.infra.policies.flows import Command, Done, flows
+from tests.infra.policies.flows import Command, Done
 
 Allows = Callable[[Any], bool]
 
@@ -45,7 +45,7 @@ class Grown(Recording):
 def record(account: Account, allowed: Mapping[str, Allows] | None = None) -> Recording:
     """All flows, each role with what it is `allowed`; None: with all permissions that there are."""
     found = Recording()
-    for command in flows(account.run.target):
+    for command in account.flows():
         may = _either(allowed[command.role], account.granted) if allowed else _everything
         done, refused = _run(account, command, may, found)
         found.wrong += [f"{command}: not in the file: {p}" for p in refused]
@@ -59,7 +59,7 @@ def grow(account: Account, allowed: Mapping[str, Allows]) -> Grown:
     names, as long as the role is `allowed` it. What a run does without, it is given next, to
     record what it would have used; a deletion has what is optional from its start."""
     found = Grown()
-    for command in flows(account.run.target):
+    for command in account.flows():
         for kept in (found.named, found.missed):
             kept.setdefault(command.role, set())
         # what is deleted cannot be deleted again
