@@ -84,7 +84,7 @@ class AzureMLCloud(Watching):
         """See OnlineEndpoint."""
         now = self.wall().isoformat(timespec="seconds")
         desired = self._desired(bundle, now)
-        state = self._read()
+        state = self._read(scaling=True)
         plan.check(state, desired.endpoint)
         kubernetes.check(state, desired.endpoint)
         kubernetes.check_cluster(self.clients, self.settings)
@@ -109,7 +109,7 @@ class AzureMLCloud(Watching):
             summary = replace(summary, costs={"deployment": kubernetes.COST})
         else:
             summary = self._with_quota(summary, state, desired, steps)
-        return self._plan("deploy", steps, summary)
+        return self._plan("deploy", steps, summary, state)
 
     @property
     def kinds_of_files(self) -> Collection[str]:
@@ -125,31 +125,32 @@ class AzureMLCloud(Watching):
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
-        state = self._read()
+        state = self._read(scaling=True)
         steps = scaling.detached(state, plan.rollback(state))
         target = plan.to_go_back_to(state)
         replaces = state.version(state.coming or state.serving)
         notes = (*plan.left_notes(state), *scaling.fewer(state, target))
         summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
         summary = replace(summary, notes=notes)
-        return self._plan("roll back", steps, summary)
+        return self._plan("roll back", steps, summary, state)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
-        state = self._read()
+        state = self._read(scaling=True)
         batch = read_batch(self.clients, self.names, online=state)
         first = batch_deletion.first(batch)
         state = batch_deletion.without(state, first)
         steps = deletion.delete(state, read_assets(self.clients, self.names))
         notes = (*deletion.stays(state), *capture.kept(state))
         summary = Summary(_place(state), minutes=(2, 10), notes=notes)
-        return self._plan("delete", [*first, *batch_deletion.last(batch), *steps], summary)
+        steps = (*first, *batch_deletion.last(batch), *steps)
+        return self._plan("delete", steps, summary, state)
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
-        state = self._read()
+        state = self._read(scaling=True)
         steps = deletion.delete_unproved(state, read_assets(self.clients, self.names))
-        return self._plan("delete", steps, Summary(_place(state), minutes=(2, 10)))
+        return self._plan("delete", steps, Summary(_place(state), minutes=(2, 10)), state)
 
     @property
     def operations(self) -> Collection[str]:
@@ -179,7 +180,7 @@ class AzureMLCloud(Watching):
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
-        state, unread = self._read(), ""
+        state, unread = self._read(scaling=True), ""
         try:
             assets = read_assets(self.clients, self.names)
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
@@ -195,8 +196,11 @@ class AzureMLCloud(Watching):
     def _desired(self, bundle: Bundle, deployed: str) -> DesiredState:
         return desired_state(bundle, self.settings, deployed)
 
-    def _plan(self, purpose: str, steps: Sequence[Step], summary: Summary) -> Plan:
-        return Plan("azureml", purpose, self.names.endpoint, tuple(steps), summary)
+    def _plan(
+        self, purpose: str, steps: Sequence[Step], summary: Summary, state: CurrentState
+    ) -> Plan:
+        noted = replace(summary, notes=(*summary.notes, *scaling.unread(state)))
+        return Plan("azureml", purpose, self.names.endpoint, tuple(steps), noted)
 
     def _with_quota(
         self, summary: Summary, state: CurrentState, desired: DesiredState, steps: Sequence[Step]
@@ -256,6 +260,7 @@ def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[s
     for one in state.scaling.settings:
         said = limits(one.properties) if one.ours else "not onnxferry's"
         found.append(("autoscale setting", one.name, f"{said}; of deployment {one.deployment}"))
+    found += [("autoscale settings", names.group, text) for text in scaling.unread(state)]
     found += [(kind, names.asset(v), "registered") for kind, v in sorted(assets.versions)]
     files = unread or (f"{len(assets.file_names)} files" if assets.files else "")
     return [*found, *([("files", names.folder, files)] if files else [])]

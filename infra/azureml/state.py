@@ -148,14 +148,15 @@ class CurrentState:
         return found.tags.get(VERSION, "") if found else ""
 
 
-def read_state(clients: Clients, names: Names) -> CurrentState:
-    """The endpoint now. Raises NotFound when there is no such workspace."""
+def read_state(clients: Clients, names: Names, *, scaling: bool = False) -> CurrentState:
+    """The endpoint now, with the autoscale settings where `scaling` is asked for. Raises NotFound
+    when there is no such workspace."""
     location, endpoints = clients.workspace.location(), clients.endpoints
     endpoint = endpoints.endpoint(names.endpoint)
     deployments = endpoints.deployments(names.endpoint) if endpoint else ()
-    scaling = autoscaling.read(clients.monitor, names)
+    settings = autoscaling.read(clients.monitor, names) if scaling else FoundScaling()
     batch = batch_deployments(clients, names)
-    return CurrentState(names, location, endpoint, deployments, scaling, batch)
+    return CurrentState(names, location, endpoint, deployments, settings, batch)
 
 
 def batch_deployments(clients: Clients, names: Names) -> Sequence[ManagedDeployment]:

@@ -124,5 +124,5 @@ class Watching:
         advice = f"it has {has}; {program('logs')} --deployment NAME shows the log of one"
         raise NotFound(f"{self.names.where}: {said}; {advice}")
 
-    def _read(self) -> CurrentState:
-        return read_state(self.clients, self.names)
+    def _read(self, *, scaling: bool = False) -> CurrentState:
+        return read_state(self.clients, self.names, scaling=scaling)

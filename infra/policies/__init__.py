@@ -59,8 +59,17 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 OPTIONAL: Mapping[str, Mapping[str, str]] = {
     "sagemaker-deployer": _AWS,
     "sagemaker-reader": {**_AWS, **_LOOKS},
-    "azureml-deployer": _AZUREML,
-    "azureml-reader": _AZUREML,
+    "azureml-deployer": {
+        **_AZUREML,
+        "Microsoft.KeyVault/locations/deletedVaults/read": (
+            "`template` does not know whether a key vault has to be recovered"
+        ),
+    },
+    "azureml-reader": {
+        **_AZUREML,
+        "Microsoft.Insights/autoscalesettings/read": "it is not known how deployments are scaled",
+        "Microsoft.Insights/metrics/read": "`status` does not know the last hour's requests",
+    },
     "functions-deployer": {},
     "functions-reader": {
         **dict.fromkeys(_QUERIES, "`logs` has nothing that functions printed"),
@@ -71,13 +80,20 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
         ),
     },
 }
-# The roles of Azure's own that together cover the files of a target, for each role.
+# The roles of Azure's own that together cover the files of a target, for each role, and for
+# commands that have files of their own.
 BUILT_IN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "azureml": {
         "deployer": (
             "AzureML Data Scientist",
             "Managed Identity Operator",
+            "Monitoring Contributor",
             "Reader",
+            "Storage Blob Data Contributor",
+        ),
+        "deployer-template": (
+            "Contributor",
+            "Role Based Access Control Administrator",
             "Storage Blob Data Contributor",
         ),
         "reader": ("AzureML Data Scientist", "Reader", "Storage Blob Data Reader"),

@@ -109,6 +109,12 @@ def shown(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
     return (f"Autoscaling: {how}{why}.",)
 
 
+def unread(state: CurrentState) -> tuple[str, ...]:
+    """That the settings are not known, and why."""
+    why = state.scaling.unread
+    return (f"Whether there are autoscale settings is not known: {why}",) if why else ()
+
+
 def fewer(state: CurrentState, target: str) -> tuple[str, ...]:
     """What to know before a roll-back to a deployment of fewer instances than serve now."""
     there, live = state.ours.get(target), state.ours.get(state.serving)

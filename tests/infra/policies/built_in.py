@@ -66,5 +66,8 @@ DEFINITIONS: Mapping[str, Mapping[str, list[str]]] = {
     "Storage Blob Data Reader": _role(
         Actions=[f"{_BLOBS}/containers/read"], DataActions=[f"{_BLOBS}/containers/blobs/read"]
     ),
+    "Monitoring Contributor": _role(
+        Actions=["*/read", "Microsoft.Insights/AutoscaleSettings/*", "Microsoft.Insights/Metrics/*"]
+    ),
     "Log Analytics Reader": _role(Actions=["*/read"]),
 }
