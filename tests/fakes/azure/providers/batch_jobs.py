@@ -137,7 +137,7 @@ class Run:
         own = {"AZUREML_MODEL_DIR": str(folder), "PATH": "/usr/bin:/bin", **variables}
         own["AZUREML_BI_INPUT_ROOT"] = str(folder / "input")
         rows = folder / "rows"
-        words = [sys.executable, "-c", _DRIVER, folder / "code", Path(script).stem, rows]
+        words = [sys.executable, "-c", _DRIVER, str(folder / "code"), Path(script).stem, str(rows)]
         done = subprocess.run(
             words, input=json.dumps(batches), env=own, capture_output=True, text=True, check=False
         )
