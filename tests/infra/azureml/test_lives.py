@@ -187,8 +187,9 @@ def disturbed(life: Life, name: str, data: st.DataObject) -> None:
     world.ml.answers.clear()
 
 
+@pytest.mark.series
 @given(data=st.data())
-@quick(max_examples=3, derandomize=True)
+@quick(max_examples=12, derandomize=True)
 def test_any_life(world: LiveWorld, data: st.DataObject) -> None:
     live(world, data)
 
