@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -87,12 +88,19 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
 }
 
 
+@cache
+def imported(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """The import statements of a file, anywhere in it. Most tests ask for those of the same."""
+    found = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return tuple(node for node in found if isinstance(node, (ast.Import, ast.ImportFrom)))
+
+
 def modules(path: Path) -> Iterator[str]:
     """The full names of the modules that a file imports from, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imported(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             yield node.module or ""
 
 
@@ -111,10 +119,10 @@ def at_import(tree: ast.Module) -> Iterator[ast.AST]:
 
 def imports(path: Path) -> Iterator[str]:
     """The top-level names that a file imports, anywhere in it; of this project, the rooms."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imported(path):
         if isinstance(node, ast.Import):
             yield from (_room(alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}: a relative import hides which room it reaches"
             if node.module == "onnxferry":
                 yield from (alias.name for alias in node.names)

@@ -109,13 +109,15 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
     roll-back has left. Raises NotFound when no deployment served before."""
     check(state)
     if state.shadow and not (state.rolling or state.coming):
-        return mirror.taken_away(state)
+        kept = {state.shadow} - {*mirror.unproved(state)}
+        away, *others = mirror.taken_away(state)
+        return (away, *scaling.relieved(state, kept), *others)
     target, where = to_go_back_to(state), state.names.where
     if not target or (target == state.serving and not (state.rolling or state.coming)):
         raise NotFound(f"{where}: no previous version is kept")
     model = state.ours[target].assets["model"]
     golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
-    leaves = scaling.relieved(state, _left_by(state))
+    leaves = scaling.relieved(state, {*state.ours} - {target, *mirror.left(state)})
     ends = (smoke_endpoint(state, target, golden), *leaves, change_tags(state, mirror.ENDED))
     if state.rolling:
         return (*map(delete_deployment, mirror.left(state)), *ends)
@@ -129,11 +131,6 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         tags |= {PREVIOUS: state.previous if state.previous != target else "", COMING: ""}
     first = (*scaling.followed(state, target), *mirror.released(state, target))
     return (*waits, smoke(target, golden), *first, promote(state, target, tags), *ends)
-
-
-def _left_by(state: CurrentState) -> str:
-    """The deployment that a roll-back takes the traffic from."""
-    return state.coming or (state.previous if state.rolling else state.serving)
 
 
 def to_go_back_to(state: CurrentState) -> str:

@@ -45,7 +45,7 @@ class Clients:
 class CurrentState:
     """The endpoint with its deployments, and whether it and each of them are ours; `scaling` are
     the autoscale settings of these deployments, and of such as are gone. `batch` are the
-    deployments of the batch endpoint of the same name, which need models and code, too."""
+    deployments of the batch endpoint beside it, which need models and code, too."""
 
     names: Names
     location: str
@@ -160,7 +160,7 @@ def read_state(clients: Clients, names: Names, *, scaling: bool = False) -> Curr
 
 
 def batch_deployments(clients: Clients, names: Names) -> Sequence[ManagedDeployment]:
-    """Those of the batch endpoint of this name; none where there is none."""
+    """Those of the batch endpoint beside it; none where there is none."""
     found = clients.batch.endpoint(names.batch)
     return clients.batch.deployments(names.batch) if found else ()
 

@@ -69,13 +69,14 @@ def followed(state: CurrentState, target: str) -> list[Step]:
     return [_step(state, target, there, {"tags": tags, "properties": wanted})]
 
 
-def relieved(state: CurrentState, deployment: str) -> list[Step]:
-    """When a roll-back has taken the traffic from `deployment`: see `rested`."""
-    there = state.scaling.ours(deployment)
-    if there is None or is_resting(there.properties):
-        return []
-    body = {"tags": there.tags, "properties": resting(there.properties)}
-    return [_step(state, deployment, there, body)]
+def relieved(state: CurrentState, deployments: Collection[str]) -> list[Step]:
+    """When a roll-back has taken the traffic, or its copies, from these: see `rested`."""
+    found = ((name, state.scaling.ours(name)) for name in sorted(deployments))
+    working = [(name, one) for name, one in found if one and not is_resting(one.properties)]
+    return [
+        _step(state, name, one, {"tags": one.tags, "properties": resting(one.properties)})
+        for name, one in working
+    ]
 
 
 def swept(state: CurrentState, steps: Iterable[Step], keep: Collection[str] = ()) -> list[Step]:

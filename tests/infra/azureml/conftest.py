@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from azure.ai.ml.constants._endpoint import EndpointInvokeFields
 
 from onnxferry.infra import azureml
 from onnxferry.infra.apply import Terms, apply
@@ -15,6 +16,7 @@ from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.wire import JSON
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
@@ -29,7 +31,11 @@ QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 
 
 @pytest.fixture
-def azure(keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]) -> Iterator[AzureFake]:
+def azure(
+    keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AzureFake]:
+    # azure-ai-ml adds to these what one call has, such as a deployment's name
+    monkeypatch.setattr(EndpointInvokeFields, "DEFAULT_HEADER", {"Content-Type": JSON})
     with AzureFake() as fake, fake.reachable(), in_process(fake):
         fake.arm.add(*resources.TYPES)
         fake.add(*resources.routes(fake))

@@ -303,10 +303,10 @@ def test_waits_for_what_another_run_began(
     deploy(cloud, versions["a"])
     made = next(iter(azure.store.all(DEPLOYMENTS)))
     made["properties"]["provisioningState"] = state
+    azure.operations.polls = 12  # more than a plan reads
     azure.operations.start(
         azure.url, lambda: made["properties"].update(provisioningState="Succeeded")
     )
-    azure.operations.polls = 8
     plan = cloud.plan_deploy(versions["a"])
     assert ("wait_until_stable", {"state": state}) in [
         (s.operation, s.parameters) for s in plan.steps

@@ -51,7 +51,8 @@ def test_its_whole_life(azure: AzureFake, workspace: str, versions: dict[str, Bu
     assert not plan.summary.shortage and not plan.summary.peak
     assert "Quota and cost are those of the cluster cluster; not looked at." in plan.summary.notes
     settings = config(serving=SERVING).azureml
-    assert estimator("azureml", settings)(plan, versions["a"].package) is plan
+    cost = estimator("azureml", settings)(plan, versions["a"].package).summary.cost
+    assert cost and "the cluster is yours" in cost.unknown
     (endpoint,), (made,) = azure.store.all(ENDPOINTS), azure.store.all(DEPLOYMENTS)
     assert endpoint["properties"]["compute"] == f"{workspace}/computes/cluster"
     facts = made["properties"]

@@ -34,11 +34,12 @@ sys.path.insert(0, sys.argv[1])
 import importlib
 script = importlib.import_module(sys.argv[2])
 script.init()
-for batch in json.load(sys.stdin):
-    rows = script.run(batch)
-    assert rows is not None
-    for row in rows:
-        print(row)
+with open(sys.argv[3], "w") as answers:  # stdout is the log's
+    for batch in json.load(sys.stdin):
+        rows = script.run(batch)
+        assert rows is not None
+        for row in rows:
+            print(row, file=answers)
 """  # as the service's driver: init once, run for each mini-batch, a line for each row
 
 
@@ -135,12 +136,13 @@ class Run:
         variables = self._deployment.get("environmentVariables") or {}
         own = {"AZUREML_MODEL_DIR": str(folder), "PATH": "/usr/bin:/bin", **variables}
         own["AZUREML_BI_INPUT_ROOT"] = str(folder / "input")
-        words = [sys.executable, "-c", _DRIVER, str(folder / "code"), Path(script).stem]
+        rows = folder / "rows"
+        words = [sys.executable, "-c", _DRIVER, str(folder / "code"), Path(script).stem, str(rows)]
         done = subprocess.run(
             words, input=json.dumps(batches), env=own, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        return iter(done.stdout.splitlines())
+        return iter(rows.read_text(encoding="utf-8").splitlines())
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -67,7 +67,7 @@ def test_it_says_what_it_costs_follows_brings_and_goes_on(
     assert (done.exit_code, ml.batch.jobs) == (2, {})
     assert "Scored here first: 2 row(s), 2 answered." in done.output
     assert "instance-hours of 1 x Standard_F2s_v2: some 4 rows" in done.output
-    assert "batch Standard_F2s_v2" in done.output
+    assert '(meter "Standard_F2s_v2")' in done.output
     done = batch("--no-wait", "--download", str(tmp_path))
     assert (done.exit_code, ml.batch.jobs) == (2, {})
     done = batch(at=Clock(sleep=interrupted))

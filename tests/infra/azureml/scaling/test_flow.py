@@ -175,3 +175,17 @@ def test_orphans_are_swept_and_an_unmarked_one_is_not(
     setting["tags"] = {}
     with pytest.raises(Refused, match="so it stays as it is"):
         cloud.execute(swept, lambda *_: None)
+
+
+def test_a_shadow_that_is_kept_to_go_back_to_rests_when_its_copies_end(
+    ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
+    own: dict[str, Any] = {"scaling": SCALING, "capture": {}}
+    for name in "ab":
+        deploy(connected(**own), versions[name])
+    cloud = connected(**own, rollout={"mirror": 20})
+    deploy(cloud, versions["a"])
+    a, b = versions["a"].version, versions["b"].version
+    assert limits(azure) == {a: ("2", "6"), b: ("2", "6")}
+    apply(cloud.plan_rollback(), cloud)
+    assert limits(azure) == {a: ("2", "2"), b: ("2", "6")}
