@@ -33,6 +33,7 @@ class Report:
 
 _SHOWN = 30  # settings of a change
 _WIDE = 200  # characters of one
+_GUARD = "seen"  # what a step must find there, which is no setting
 _HEADINGS = {
     Action.REUSE: "Uses what is there",
     Action.CREATE: "Creates",
@@ -53,7 +54,8 @@ def differences(plan: Plan) -> Iterator[str]:
     for step in plan.changes:
         if step.action is Action.UPDATE:
             yield f"Differs: {step.resource} {step.name}, which would be set to"
-            settings = list(_settings(step.parameters))
+            shown = {key: value for key, value in step.parameters.items() if key != _GUARD}
+            settings = list(_settings(shown))
             yield from (f"  {line}" for line in settings[:_SHOWN])
             if more := len(settings[_SHOWN:]):
                 yield f"  and {more} more: --output json"

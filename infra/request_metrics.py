@@ -29,16 +29,21 @@ class RequestMetrics:
         return ", ".join(self._parts())
 
     def _parts(self) -> Iterator[str]:
-        yield f"{self.requests:,} requests" if self.requests else "no requests"
+        yield _counted(self.requests, "request")
         if self.requests:
             errors = self.refused + self.failed
             share = f" ({errors / self.requests:.1%})" if errors else ""
             each = f": {self.refused:,} of 4xx, {self.failed:,} of 5xx" if errors else ""
-            yield f"{errors or 'no'} errors{share}{each}"
+            yield f"{_counted(errors, 'error')}{share}{each}"
         if self.p50_ms is not None and self.p95_ms is not None:
             yield f"latency p50 {self.p50_ms:.4g} ms, p95 {self.p95_ms:.4g} ms"
         if self.waiting is not None:
             yield f"{self.waiting:,} waiting"
+
+
+def _counted(count: int, what: str) -> str:
+    """ "no errors", "1 error", "1,200 errors"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}" if count else f"no {what}s"
 
 
 def known(read: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

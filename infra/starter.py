@@ -64,7 +64,8 @@ def _needed(field: FieldInfo) -> str:
 
 
 def _comment(text: str | None) -> list[str]:
-    return textwrap.wrap(text or "", 98, initial_indent="# ", subsequent_indent="# ")
+    plain = " ".join((text or "").split())  # a docstring's later lines are indented
+    return textwrap.wrap(plain, 98, initial_indent="# ", subsequent_indent="# ")
 
 
 def _line(key: str, field: FieldInfo) -> str:

@@ -52,7 +52,8 @@ def rotate(state: CurrentState, found: Access, kind: str) -> tuple[Step, ...]:
     if found.other:
         raise Refused(f"{where}: its auth_mode is {found.auth}. {found.other}")
     facts = {"kind": kind, "seen": fingerprint(found.key(kind).value)}
-    return (Step(Action.UPDATE, "key of endpoint", kind, "rotate_key", facts),)
+    name = state.names.endpoint
+    return (Step(Action.UPDATE, f"{kind} key of endpoint", name, "rotate_key", facts),)
 
 
 def summary(state: CurrentState, kind: str) -> Summary:

@@ -131,7 +131,6 @@ def notes(state: CurrentState, desired: DesiredState) -> Iterator[str]:
         facts = desired.settings
         runs = f"{facts['instance_count']} x {facts['instance_type']} ({HOURLY})"
         yield (
-            f"{state.version(state.serving)} goes on serving. {desired.version} gets a copy of"
-            f" {desired.rollout.mirror} % of the requests as a shadow, on {runs}, and answers"
-            " nobody."
+            f"{desired.version} gets a copy of {desired.rollout.mirror} % of the requests as a"
+            f" shadow, on {runs}, and answers nobody."
         )

@@ -148,7 +148,8 @@ def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list
         steps.append(Step(Action.DELETE, kind, names.asset(version), "delete_asset", facts))
     if files := unused.file_names:
         facts = {"files": files, **how}
-        steps.append(Step(Action.DELETE, "files", names.folder, "delete_files", facts))
+        which = f"{names.folder} ({len(files)} unused)" if optional else names.folder
+        steps.append(Step(Action.DELETE, "files", which, "delete_files", facts))
     return steps
 
 

@@ -109,10 +109,10 @@ def notes(desired: DesiredState, steps: Iterable[Step]) -> Iterator[str]:
     if found[0].operation == PAUSE:
         yield f"It waits {rollout.wait_seconds} s at {', '.join(shares)}; nothing watches it."
         return
-    late = rollout.wait_seconds + LATE_SECONDS
+    late, each = rollout.wait_seconds + LATE_SECONDS, " each" if len(shares) > 1 else ""
     yield (
         f"The requests that it gets are watched for {rollout.wait_seconds} s at"
-        f" {', '.join(shares)} of the traffic, {math.ceil(late / 60)} minutes each with the delay"
+        f" {', '.join(shares)} of the traffic, {math.ceil(late / 60)} minutes{each} with the delay"
         f" of Azure Monitor; more than {rollout.error_percent:g} % that fail, or a p95 over"
         f" {rollout.latency_factor:g} times {_measure(desired)}, take the traffic back."
     )

@@ -114,6 +114,7 @@ def test_other_variables_of_ours_are_no_settings() -> None:
 def test_the_starter_says_every_key_and_loads_once_filled_in(tmp_path: Path, target: str) -> None:
     file = init(tmp_path / "deploy.toml", target)
     text = file.read_text()
+    assert not any("  " in line for line in text.splitlines())
     for key in keys((config.TABLES[target],)):
         name = key.path[-1]
         if key.tables:

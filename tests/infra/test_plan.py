@@ -279,7 +279,9 @@ def test_what_serves_proved_is_not_called_left_over() -> None:
 
 
 def test_what_differs_is_told_with_what_it_would_be() -> None:
-    tags = Step(Action.UPDATE, "tags of endpoint", "squad", "promote", {"set": {"team": "ml"}})
+    tags = Step(
+        Action.UPDATE, "tags of endpoint", "squad", "promote", {"set": {"team": "ml"}, "seen": [{}]}
+    )
     assert list(differences(replace(PLAN, steps=(PLAN.steps[1], tags)))) == [
         "Differs: tags of endpoint squad, which would be set to",
         "  set.team = ml",

@@ -78,6 +78,7 @@ MODES = {  # as --set has them
     "variants": ('serving.variants={"second": {"instance_type": "ml.m5.large"}}',),
     "serverless": ("serving.mode=serverless", "serving.max_concurrency=2"),
     "async": ("serving.mode=async",),
+    "scaling": ("scaling.max=2", "scaling.target=60"),
     "canary": ("rollout.traffic=canary", "rollout.step_percent=20", "rollout.wait_seconds=60"),
 }
 

@@ -26,7 +26,7 @@ def test_the_whole_way(
 
 
 WAYS = [("sagemaker", "variants"), ("sagemaker", "serverless"), ("sagemaker", "async")]
-WAYS += [("azureml", "canary")]
+WAYS += [("azureml", "canary"), ("azureml", "scaling")]
 
 
 @pytest.mark.parametrize(("target", "mode"), WAYS)

@@ -73,7 +73,8 @@ def limits(properties: Body) -> str:
     first = properties["profiles"][0]
     capacity, by = first["capacity"], list[str]()
     if is_resting(properties):
-        return f"{capacity['minimum']} instances, as it serves nobody"
+        plural = "" if int(capacity["minimum"]) == 1 else "s"
+        return f"{capacity['minimum']} instance{plural}, as it serves nobody"
     for rule in first["rules"]:
         trigger = rule["metricTrigger"]
         if rule["scaleAction"]["direction"] == "Increase" and trigger["metricName"] in _WORDS:

@@ -49,6 +49,7 @@ def test_the_last_hour(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
             RequestMetrics(1234, 0, 0, 12.34, 250.06),
             "1,234 requests, no errors, latency p50 12.34 ms, p95 250.1 ms",
         ),
+        (RequestMetrics(1, 1), "1 request, 1 error (100.0%): 1 of 4xx, 0 of 5xx"),
         (
             RequestMetrics(100, 3, 1, 50.0, 95.0),
             "100 requests, 4 errors (4.0%): 3 of 4xx, 1 of 5xx, latency p50 50 ms, p95 95 ms",
