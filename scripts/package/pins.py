@@ -109,9 +109,10 @@ def select(names: Iterable[str], python: str, before: Path | None = None) -> lis
     return [f"{pin.name}{pin.specifier}" for pin in chosen]
 
 
-def lines(names: Iterable[str]) -> str:
-    """The pins of `names` with their environment markers, as the text of a requirements.txt."""
-    return "".join(f"{pin}\n" for pin in _pins_of(names))
+def lines(names: Iterable[str], before: Path | None = None) -> str:
+    """The pins of `names` with their environment markers, as the text of a requirements.txt;
+    `before` as in `select`."""
+    return "".join(f"{pin}\n" for pin in _pins_of(names, before))
 
 
 def hashed(requirements: Iterable[str], file: Path = HASHES) -> list[str]:

@@ -24,7 +24,8 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.login import SECRET, TOKEN
 from tests.fakes.azure.providers.assets import SAS
-from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, MachineLearning
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
+from tests.fakes.azure.providers.online_scoring import KEY
 from tests.infra.azureml.conftest import NAME, QUICK, config
 from tests.infra.proved import with_successor
 

@@ -33,7 +33,8 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.login import SECRET, TOKEN
 from tests.fakes.azure.providers.assets import SAS, WORKSPACES
-from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, MachineLearning
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
+from tests.fakes.azure.providers.online_scoring import KEY
 from tests.infra.azureml.conftest import NAME, config, connected, deploy
 from tests.infra.replaced import Replaced
 

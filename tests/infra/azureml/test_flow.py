@@ -18,7 +18,8 @@ from onnxferry.system.errors import UsageError
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.assets import SAS, WORKSPACES
-from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, MachineLearning
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
+from tests.fakes.azure.providers.online_scoring import KEY
 from tests.infra.azureml.conftest import NAME, connected, deploy
 
 ASK = Request(json.dumps({"inputs": tiny.QUESTION}).encode())

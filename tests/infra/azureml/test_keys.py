@@ -24,7 +24,8 @@ from onnxferry.scoring.wire import Request
 from onnxferry.system.errors import UsageError
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
-from tests.fakes.azure.providers.machinelearning import KEY, MachineLearning
+from tests.fakes.azure.providers.machinelearning import MachineLearning
+from tests.fakes.azure.providers.online_scoring import KEY
 from tests.infra.azureml.conftest import NAME, QUICK, deploy
 from tests.infra.azureml.test_flow import endpoint
 

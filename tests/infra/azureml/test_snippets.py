@@ -18,7 +18,7 @@ from tests import tiny
 from tests.documents import snippet
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
-from tests.fakes.azure.providers.machinelearning import KEY
+from tests.fakes.azure.providers.online_scoring import KEY
 from tests.infra.azureml.conftest import NAME, deploy
 
 PAGE = "docs/deploy/azureml.md"

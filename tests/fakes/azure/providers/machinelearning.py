@@ -10,95 +10,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import httpx
-
 from onnxferry import scoring
-from onnxferry.scoring.wire import Request
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
-from tests.fakes.azure.login import signed_in
 from tests.fakes.azure.providers import autoscale, computes, data_collector
 from tests.fakes.azure.providers.assets import SAS, WORKSPACES, Assets, forget, stamped
 from tests.fakes.azure.providers.batch import BATCH_ENDPOINTS, BatchEndpoints
 from tests.fakes.azure.providers.data_collector import DataCollector
 from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
-from tests.fakes.azure.providers.monitor_metrics import MonitorMetrics, Scored
+from tests.fakes.azure.providers.monitor_metrics import MonitorMetrics
+from tests.fakes.azure.providers.online_scoring import KEY, OnlineScoring
 from tests.fakes.azure.providers.online_settings import refused_deployment, refused_endpoint
-from tests.fakes.azure.shapes import ANY, MAY, NEEDED
+from tests.fakes.azure.providers.online_shapes import DEPLOYMENT, DEPLOYMENTS, ENDPOINT, ENDPOINTS
+from tests.fakes.azure.shapes import ANY, NEEDED
 from tests.fakes.azure.store import Resource
 
 __all__ = ["DEPLOYMENTS", "ENDPOINTS", "SAS", "WORKSPACES", "MachineLearning"]
-
-ENDPOINTS = f"{WORKSPACES}/onlineEndpoints"
-DEPLOYMENTS = f"{ENDPOINTS}/deployments"
-KEY = "a-key-that-must-never-be-printed"
-HEADER = "azureml-model-deployment"
-FRONT = (408, 429, 502, 503, 504)  # statuses that no container answered
-
-_PROBE = {
-    "initialDelay": MAY,
-    "period": MAY,
-    "timeout": MAY,
-    "successThreshold": MAY,
-    "failureThreshold": MAY,
-}
-_IDENTITY = {"type": NEEDED, "userAssignedIdentities": ANY}
-_ENDPOINT = {
-    "location": NEEDED,
-    "tags": ANY,
-    "kind": MAY,
-    "identity": _IDENTITY,
-    "properties": {
-        NEEDED: True,
-        "authMode": NEEDED,
-        "description": MAY,
-        "properties": ANY,
-        "traffic": ANY,
-        "mirrorTraffic": ANY,
-        "publicNetworkAccess": MAY,
-        "compute": MAY,
-    },
-}
-_DEPLOYMENT = {
-    "location": NEEDED,
-    "tags": ANY,
-    "kind": MAY,
-    "identity": _IDENTITY,
-    "sku": {NEEDED: True, "name": NEEDED, "capacity": NEEDED},
-    "properties": {
-        NEEDED: True,
-        "endpointComputeType": NEEDED,
-        "model": NEEDED,
-        "environmentId": MAY,
-        "instanceType": NEEDED,
-        "containerResourceRequirements": {"containerResourceRequests": ANY}
-        | {"containerResourceLimits": ANY},
-        "codeConfiguration": {"codeId": NEEDED, "scoringScript": NEEDED},
-        "environmentVariables": ANY,
-        "requestSettings": {
-            "requestTimeout": MAY,
-            "maxConcurrentRequestsPerInstance": MAY,
-            "maxQueueWait": MAY,
-        },
-        "livenessProbe": _PROBE,
-        "readinessProbe": _PROBE,
-        "scaleSettings": ANY,
-        "dataCollector": data_collector.SHAPE,
-        "appInsightsEnabled": MAY,
-        "properties": ANY,
-        "description": MAY,
-        "modelMountPath": MAY,
-        "egressPublicNetworkAccess": MAY,
-    },
-}
 
 
 _TRAFFIC = ("traffic", "mirrorTraffic")
@@ -115,7 +48,7 @@ class Served:
 
 
 @dataclass
-class MachineLearning:
+class MachineLearning(OnlineScoring):
     """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it,
     `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
     print, by container or by deployment/container; `keys` those of an endpoint that is asked for
@@ -151,7 +84,7 @@ class MachineLearning:
             *self.assets.types,
             ResourceType(
                 ENDPOINTS,
-                _ENDPOINT,
+                ENDPOINT,
                 slow=True,
                 fill=self._fill_endpoint,
                 check=self._check_endpoint,
@@ -160,7 +93,7 @@ class MachineLearning:
             ),
             ResourceType(
                 DEPLOYMENTS,
-                _DEPLOYMENT,
+                DEPLOYMENT,
                 slow=True,
                 fill=self._fill_deployment,
                 check=self._check_deployment,
@@ -243,10 +176,6 @@ class MachineLearning:
             return refusal
         found = self.keys_of(endpoint["name"])
         return Answer(200, {f"{kind.lower()}Key": value for kind, value in found.items()})
-
-    def keys_of(self, endpoint: str) -> dict[str, str]:
-        """The keys of an endpoint, by kind."""
-        return self.keys.setdefault(endpoint, {"Primary": KEY, "Secondary": f"{KEY}-2"})
 
     def _regenerate(self, call: Call, match: re.Match[str]) -> Answer:
         """Set a key to `keyValue`, which without one is new. The old one is refused at once."""
@@ -409,115 +338,6 @@ class MachineLearning:
             return error(400, "BadRequest", f"deployment {name} has traffic; it cannot be deleted")
         self.proved.discard(name)
         return None
-
-    def _score(self, call: Call, match: re.Match[str]) -> Answer:
-        name = call.host.partition(".")[0]
-        endpoint = next(
-            (e for e in self.azure.store.all(ENDPOINTS) if e["name"].lower() == name), None
-        )
-        if endpoint is None:
-            return Answer(404, {"error": {"message": "no such endpoint"}})
-        if not self._let_in(call, endpoint):
-            return Answer(401, {"error": {"message": "key_auth_access_denied"}})
-        name = call.headers.get(HEADER) or self._next(endpoint["name"])
-        deployment = self.azure.store.get(f"{endpoint['id']}/deployments/{name}")
-        if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
-            return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
-        answer = self._answered(call, deployment)
-        self._told(endpoint, deployment, answer)
-        self.collector.asked(call, deployment, answer)
-        if copied := self.collector.copied(call, endpoint):
-            other = self._answered(call, copied)
-            self._told(endpoint, copied, other)
-            self.collector.asked(call, copied, other, copy=True)
-        return answer
-
-    def _told(self, endpoint: Resource, deployment: Resource, answer: Answer) -> None:
-        """Tell the monitor of an answer."""
-        by_model = answer.headers.get("ms-azureml-model-error-statuscode", "")
-        by_model = by_model or ("200" if answer.status == 200 else "")
-        self._count(endpoint, deployment["name"], answer.status, by_model)
-
-    def arrive(self, endpoint: str, count: int) -> None:
-        """Requests of clients to an endpoint of that name, which nobody waits for: they are counted
-        as their deployments would answer them."""
-        (found,) = (one for one in self.azure.store.all(ENDPOINTS) if one["name"] == endpoint)
-        for _ in range(count):
-            name = self._next(endpoint)
-            own = self.statuses.get(name, 200)
-            by_model = "" if own in FRONT else str(own)
-            self._count(found, name, own if own in (200, *FRONT) else 424, by_model)
-
-    def _next(self, endpoint: str) -> str:
-        """The deployment whose turn it is: each has its share of any hundred requests, evenly."""
-        routed, due = self.routed.get(endpoint, {}), self.due.setdefault(endpoint, {})
-        for name, share in routed.items():
-            due[name] = due.get(name, 0) + share
-        name = max(routed, key=lambda one: due[one], default="")
-        if name:
-            due[name] -= 100
-        return name
-
-    def _count(self, endpoint: Resource, name: str, status: int, by_model: str) -> None:
-        """Tell the monitor of a request."""
-        ms, where = self.latency.get(name, 20.0), endpoint["id"].lower()
-        at = self.azure.clock.now()
-        self.monitor.scored.append(Scored(at, where, name, status, by_model, ms))
-
-    def _let_in(self, call: Call, endpoint: Resource) -> bool:
-        shown = call.headers.get("authorization", "").removeprefix("Bearer ")
-        if endpoint["properties"]["authMode"].lower() == "key":
-            return shown in self.keys_of(endpoint["name"]).values()
-        return signed_in(call) or shown == KEY
-
-    def _answered(self, call: Call, deployment: Resource) -> Answer:
-        own = self.statuses.get(deployment["name"], 0)
-        if own in FRONT:
-            return Answer(own, {"error": {"message": "the front end's own"}})
-        status, body, kind = self._container(call, deployment["properties"]["model"])
-        status = own or status
-        headers = {HEADER: deployment["name"], "Content-Type": kind}
-        if status == 200:
-            self.proved.add(deployment["name"])
-            return Answer(200, body, headers)
-        told = {
-            "ms-azureml-model-error-statuscode": str(status),
-            "ms-azureml-model-error-reason": "model_error",
-        }
-        return Answer(424, body, {**headers, **told})
-
-    def _container(self, call: Call, model: str) -> tuple[int, bytes, str]:
-        version = model.rpartition("/")[2]
-        kind, accept = call.headers.get("content-type", ""), call.headers.get("accept", "*/*")
-        if version in self.answers:
-            return 200, self.answers[version], "application/json"
-        if version in self.runtimes:
-            own = {"Content-Type": kind, "Accept": accept}
-            answer = httpx.post(
-                self.runtimes[version], content=call.body, headers=own, timeout=60, trust_env=False
-            )
-            return answer.status_code, answer.content, answer.headers.get("content-type", "")
-        registered = self.azure.store.get(model) or {}
-        if registered.get("properties", {}).get("modelType") == "mlflow_model":
-            return self._mlflow(model, registered).answer(call.body)
-        response = self._scorer(model).handle(Request(call.body, kind, accept))
-        return response.status, response.body, response.content_type
-
-    def _mlflow(self, model: str, registered: Resource) -> MlflowContainer:
-        if model not in self._containers:
-            self._containers[model] = MlflowContainer(self.assets.files(registered, "modelUri"))
-        return self._containers[model]
-
-    def _scorer(self, model: str) -> scoring.Scorer:
-        """What the model's files in the datastore score."""
-        if model not in self._scorers:
-            with tempfile.TemporaryDirectory() as folder:
-                for name, data in self.assets.files(
-                    self.azure.store.get(model) or {}, "modelUri"
-                ).items():
-                    (Path(folder) / name).write_bytes(data)
-                self._scorers[model] = scoring.load(Path(folder))
-        return self._scorers[model]
 
 
 def _fill_deployment(resource: Resource) -> None:
