@@ -69,7 +69,8 @@ def test_a_package_has_slimmed_linux_wheels_unpacked(
     assert f"{site.removesuffix(SITE_PACKAGES)}onnxferry/scoring/scorer.py" in names
     assert not [name for name in names if "libonnxruntime.so" in name or "/tools/" in name]
     listed = {n for n in names if n.rpartition("/")[2] in ("requirements.txt", "env.yml")}
-    # batch jobs have an environment of their own; Azure Functions builds nothing of it where a package brings its libraries
+    # batch jobs have an environment of their own; Azure Functions builds nothing of it where a
+    # package brings its libraries
     assert listed <= ({"requirements.txt"} if layout.target == "functions" else set())
     parts = {*content(built).columns[0].cells}
     assert {"model", "code", "numpy", "onnxruntime", "tokenizers", "total"} <= parts
