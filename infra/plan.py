@@ -65,7 +65,7 @@ class Summary:
     usually takes, from and to. `region` is the one whose prices apply, `count` the instances that
     will run where they are billed by the hour; `cost` is of what is there afterwards, where it was
     asked for. `costs` says, by kind of resource, what one costs that costs otherwise here than in
-    infra.costs."""
+    infra.costs, "" for nothing."""
 
     place: str = ""
     version: str = ""

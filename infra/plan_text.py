@@ -128,7 +128,9 @@ def _named(plan: Plan, action: Action) -> list[tuple[str, str]]:
 def costly(plan: Plan, key: tuple[str, str]) -> str:
     """A resource of `plan` with its cost, which may be another one than elsewhere."""
     own = plan.summary.costs.get(key[0])
-    return f"{' '.join(key)} ({own})" if own else with_cost(plan.target, *key)
+    if own is None:
+        return with_cost(plan.target, *key)
+    return f"{' '.join(key)} ({own})" if own else " ".join(key)
 
 
 def _shown(plan: Plan, key: tuple[str, str], *, costs: bool) -> str:

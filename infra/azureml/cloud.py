@@ -104,10 +104,11 @@ class AzureMLCloud(Watching):
         notes = (*given, *plan.notes(state, desired), *scaling.shown(state, desired))
         notes += (*mirror.notes(state, desired), *capture.notes(self.names, self.settings))
         notes += (*kubernetes.notes(state, self.settings), *rollout.notes(desired, steps))
-        summary = replace(summary, notes=notes)
-        if self.settings.serving.mode == "kubernetes":
-            summary = replace(summary, costs={"deployment": kubernetes.COST})
-        else:
+        on_cluster = self.settings.serving.mode == "kubernetes"
+        costs = {"deployment": kubernetes.COST} if on_cluster else {}
+        costs |= {} if "conda_file" in desired.environment else {"environment": ""}  # none is built
+        summary = replace(summary, notes=notes, costs=costs)
+        if not on_cluster:
             summary = self._with_quota(summary, state, desired, steps)
         return self._plan("deploy", steps, summary, state)
 

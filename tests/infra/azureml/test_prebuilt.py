@@ -8,6 +8,7 @@ import pytest
 
 from onnxferry.infra.cloud import bundle
 from onnxferry.infra.command_options import CommandOptions
+from onnxferry.infra.plan_text import costly
 from onnxferry.scripts.package import layout_of
 from tests import packages, tiny
 from tests.fakes.azure import AzureFake
@@ -25,6 +26,8 @@ def test_the_environment_is_the_image_alone_and_the_libraries_are_in_the_code(
     prove(tiny.question_answering(model))
     built = bundle(packages.build(index, layout_of("azureml", "prebuilt"), model=model), model)
 
+    plan = connected().plan_deploy(built)
+    assert costly(plan, ("environment", "squad")) == "environment squad"  # no image is built
     deploy(connected(), built)
 
     (environment,) = azure.store.all(f"{WORKSPACES}/environments/versions")
