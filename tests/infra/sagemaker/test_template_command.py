@@ -97,7 +97,7 @@ def test_deploy_asks_and_without_an_answer_makes_nothing(
 def test_the_endpoint_in_one_command(template: Template, aws: AwsServer, built: str) -> None:
     done = template("--deploy", "--endpoint", "--yes", "--model", built)
     assert done.exit_code == 0, done.output
-    assert "To ask it: onnxferry invoke --target sagemaker --name squad" in done.stdout
+    assert "Next: onnxferry invoke --target sagemaker --name squad" in done.stdout
     assert aws.endpoints[NAME].state == "InService"
     again = template("--deploy", "--endpoint", "--model", built)
     assert "nothing to do" in again.stderr
