@@ -68,7 +68,6 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
     "azureml-reader": {
         **_AZUREML,
         "Microsoft.Insights/autoscalesettings/read": "it is not known how deployments are scaled",
-        "Microsoft.Insights/metrics/read": "`status` does not know the last hour's requests",
     },
     "functions-deployer": {},
     "functions-reader": {
