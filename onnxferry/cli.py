@@ -36,7 +36,8 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
     "keys": (
         "onnxferry.infra.keys_command:{}",
-        "Tell how callers of the live endpoint are let in and which keys there are, by fingerprints.",
+        "Tell how callers of the live endpoint are let in and which keys there are, by"
+        " fingerprints.",
     ),
     "open": (
         "onnxferry.infra.open_command:{}_",
