@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from onnxferry.infra.access_keys import Access
@@ -50,10 +51,8 @@ class Watching:
         if since:
             raise UsageError(_NO_TIMES)
         deployment, most = self._deployment(), max(lines, _FOLLOWED)
-        feeds = [
-            Continued(lambda name=name: list(self._lines(deployment, name, most)), lines)  # type: ignore[misc]
-            for name in self._containers
-        ]
+        tails = (partial(self._lines, deployment, name, most) for name in self._containers)
+        feeds = [Continued(tail, lines) for tail in tails]
         return lambda: [line for feed in feeds for line in feed()]
 
     def last_hour(self) -> Mapping[str, Any]:
@@ -103,11 +102,11 @@ class Watching:
         for name in self._containers:
             yield from self._lines(deployment, name, lines)
 
-    def _lines(self, deployment: str, container: str, lines: int) -> Iterator[str]:
+    def _lines(self, deployment: str, container: str, lines: int) -> list[str]:
         """Of several containers, each line with its own name before it."""
         before = f"[{container}] " if len(self._containers) > 1 else ""
         text = self.clients.endpoints.logs(self.names.endpoint, deployment, lines, container)
-        return (f"{before}{line}" for line in text.splitlines())
+        return [f"{before}{line}" for line in text.splitlines()]
 
     def _deployment(self) -> str:
         """The one that is asked for, else the one that takes traffic. Raises NotFound."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from onnxferry.infra.azureml.batch.places import ANSWER, RECORDS, ROWS, Places
+from onnxferry.infra.azureml.batch.places import ROWS, Places
+from onnxferry.infra.batch_files import ANSWER, RECORDS
 from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.jobs import Dataset
 from onnxferry.system.console import Progress

@@ -9,12 +9,13 @@ from typing import Any
 from onnxferry.infra.azureml.assets import read_assets
 from onnxferry.infra.azureml.batch import answers, jobs, places, plan, quota
 from onnxferry.infra.azureml.batch.desired import CLUSTER, batch_desired
-from onnxferry.infra.azureml.batch.places import RECORDS, ROWS, Places
+from onnxferry.infra.azureml.batch.places import ROWS, Places
 from onnxferry.infra.azureml.batch.state import BatchState, read_batch
 from onnxferry.infra.azureml.cloud import AzureMLCloud
 from onnxferry.infra.azureml.cloud import connect as connect_endpoint
 from onnxferry.infra.azureml.names import MADE
 from onnxferry.infra.batch_check import Sample
+from onnxferry.infra.batch_files import ANSWER, RECORDS
 from onnxferry.infra.clients.azure_quota import AzureQuota
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import DeployConfig
@@ -85,7 +86,7 @@ class AzureMLJobs(AzureMLCloud):
     def fetch(self, asked: BatchRequest, file: DataFile, path: Path) -> None:
         """See BatchJobs."""
         out = self._places(asked).output
-        where = f"{out.folder}{file.name}{places.ANSWER}"
+        where = f"{out.folder}{file.name}{ANSWER}"
         out.blobs.download(where, path, lambda done, size: None)
 
     def finish(self, asked: BatchRequest) -> None:

@@ -3,25 +3,23 @@ are inputs, answers and records of ours."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from onnxferry.infra.azureml.desired import digest
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.state import Clients
+from onnxferry.infra.batch_files import ANSWER, RECORD, RECORDS, dataset_in, folder_key, record_in
 from onnxferry.infra.clients.azure_blobs import BlobContainer
 from onnxferry.infra.clients.azureml_types import Datastore
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.jobs import FORMATS, PARQUET, BatchRequest, DataFile, DataFormat, Dataset
+from onnxferry.infra.jobs import FORMATS, PARQUET, BatchRequest, DataFile, Dataset
 from onnxferry.system.errors import UsageError
 
-RECORDS = "_onnxferry/"  # below the output
-RECORD = f"{RECORDS}batch.json"  # says whose the answers there are
 ROWS = "answers.jsonl"  # what a job appends to, in a folder of its own
-ANSWER = ".out"
 JOB = "onnxferryjob"  # metadata on an answer file: the job that it is of
 KNOWN = (*FORMATS, PARQUET)
 
@@ -76,8 +74,8 @@ def places_of(clients: Clients, names: Names, asked: BatchRequest) -> Places:
     and where the answers would lie among the inputs; NotFound."""
     source = _place(clients, "input", _resolved(clients, names, asked.input))
     out = _place(clients, "output", asked.output)
-    out = Place(out.store, out.blobs, _folder(out.folder))
-    found, key = Places(Place(source.store, source.blobs, _folder(source.folder)), "", out), ""
+    out = Place(out.store, out.blobs, folder_key(out.folder))
+    found, key = Places(Place(source.store, source.blobs, folder_key(source.folder)), "", out), ""
     if source.folder and not source.folder.endswith("/") and _is_file(source):
         parent, slash, key = source.folder.rpartition("/")
         found = Places(Place(source.store, source.blobs, parent + slash), key, out)
@@ -94,33 +92,16 @@ def dataset(places: Places, job: str = "") -> Dataset:
     they are of no known format, or of several."""
     place = places.input
     there = place.blobs.sizes(f"{place.folder}{places.name}")
-    named = {name[len(place.folder) :]: size for name, size in there.items()}
-    if places.name:
-        named = {name: size for name, size in named.items() if name == places.name}
-    known = {name: size for name, size in named.items() if format_of(name)}
-    formats = dict.fromkeys(filter(None, map(format_of, known)))
-    if len(formats) != 1:
-        raise UsageError(_mixed(places, [f.name for f in formats]))
-    files = tuple(DataFile(name, size) for name, size in sorted(known.items()) if size)
-    if not files:
-        raise UsageError(f"{places.source}: the files are empty")
-    done = _answered(places, files, job)
-    others = sum(not name.endswith("/") for name in named) - len(known)
-    return Dataset(place.url, next(iter(formats)), files, done, others, len(known) - len(files))
+    sizes = {name[len(place.folder) :]: size for name, size in there.items()}
+    answered = partial(_answered, places.output, job)
+    return dataset_in(place.url, places.name, sizes, KNOWN, answered)
 
 
 def record(places: Places) -> Mapping[str, Any] | None:
     """What the output says of its answers; None where it says nothing. Raises UsageError for a
     record that is not ours."""
     text = places.output.blobs.read(f"{places.output.folder}{RECORD}")
-    if text is None:
-        return None
-    try:
-        found = json.loads(text)
-        return {key: found[key] for key in ("input", "endpoint", "version")}
-    except (ValueError, KeyError, TypeError) as e:
-        where = f"{places.output.url}{RECORD}"
-        raise UsageError(f"{where}: not onnxferry's record of a batch; move it away") from e
+    return None if text is None else record_in(text, f"{places.output.url}{RECORD}")
 
 
 def record_of(names: Names, places: Places, version: str) -> dict[str, str]:
@@ -138,29 +119,10 @@ def kept(places: Places) -> dict[str, list[str]]:
     return found
 
 
-def format_of(name: str) -> DataFormat | None:
-    """The format of a file, by its suffix."""
-    lower = name.lower()
-    return next((f for f in KNOWN if lower.endswith(f.suffixes)), None)
-
-
-def _answered(places: Places, files: tuple[DataFile, ...], job: str) -> frozenset[str]:
-    out = places.output
+def _answered(out: Place, job: str, files: tuple[DataFile, ...]) -> list[str]:
     there = out.blobs.list(out.folder)
-    return frozenset(
-        file.name
-        for file in files
-        if (facts := there.get(f"{out.folder}{file.name}{ANSWER}")) is not None
-        and job in ("", facts.get(JOB))
-    )
-
-
-def _mixed(places: Places, found: list[str]) -> str:
-    if found:
-        kinds = " and ".join(found)
-        return f"{places.source}: holds {kinds}; one job takes files of one kind: name a folder"
-    known = "; ".join(f"{f.name}: {', '.join(f.suffixes)}" for f in KNOWN)
-    return f"{places.source}: no file that is known by its suffix ({known})"
+    facts = {file.name: there.get(f"{out.folder}{file.name}{ANSWER}") for file in files}
+    return [name for name, of in facts.items() if of is not None and job in ("", of.get(JOB))]
 
 
 def _resolved(clients: Clients, names: Names, url: str) -> str:
@@ -191,10 +153,6 @@ def _place(clients: Clients, flag: str, url: str) -> Place:
         f"--{flag} {url}: no datastore of the {clients.workspace.where} is this container; register"
         " one (az ml datastore create), by which jobs reach it"
     )
-
-
-def _folder(key: str) -> str:
-    return key if not key or key.endswith("/") else f"{key}/"
 
 
 def _is_file(place: Place) -> bool:

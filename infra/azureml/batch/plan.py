@@ -13,16 +13,15 @@ from onnxferry.infra.azureml.batch import jobs
 from onnxferry.infra.azureml.batch import places as where
 from onnxferry.infra.azureml.batch.desired import BatchDesired
 from onnxferry.infra.azureml.batch.jobs import KIND, BatchJob, next_name, stopped
-from onnxferry.infra.azureml.batch.places import RECORDS, Places
+from onnxferry.infra.azureml.batch.places import Places
 from onnxferry.infra.azureml.batch.resources import cluster, deployment, endpoint
 from onnxferry.infra.azureml.batch.state import BatchState
 from onnxferry.infra.azureml.plan import prune
 from onnxferry.infra.azureml.registration import check_assets, register
+from onnxferry.infra.batch_files import RECORD, RECORDS, check_answers, other_version
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.jobs import BatchRequest, Dataset
 from onnxferry.infra.plan import Action, Plan, Step, Summary
-from onnxferry.system.errors import UsageError
-from onnxferry.system.exits import program
 
 TARGET = "azureml"
 
@@ -52,11 +51,11 @@ def planned(state: BatchState, desired: BatchDesired, assets: Assets, batch: Bat
     if job := at_work(state, batch, version):
         step = Step(Action.REUSE, KIND, job.name)
         return Plan(TARGET, "score with", names.endpoint, (step,), place)
-    check_answers(state, batch, version)
+    wanted = where.record_of(names, batch.places, version)
+    out, done = batch.places.output.url, len(batch.dataset.done)
+    check_answers(batch.asked, out, done, batch.record, wanted)
     if not batch.work.missing:
-        said = (
-            f"All {len(batch.dataset.files):,} file(s) are answered in {batch.places.output.url}."
-        )
+        said = f"All {len(batch.dataset.files):,} file(s) are answered in {out}."
         return Plan(TARGET, "score with", names.endpoint, (), replace(place, notes=(said,)))
     check_assets(names, desired.registered, assets)
     steps = (
@@ -89,26 +88,9 @@ def at_work(state: BatchState, batch: Batch, version: str) -> BatchJob | None:
     UsageError where one of another version is at work."""
     here = [job for job in state.jobs if job.place == batch.places.digest]
     if other := next((job for job in here if job.running and job.version != version), None):
-        raise UsageError(
-            f"{other.name}: this job of another version is at work on the same input and output;"
-            f" wait, or stop it: {program('batch')} ... --cancel"
-        )
+        raise other_version(other.name)
     mine = (job for job in here if job.version == version)
     return next((job for job in mine if job.running or job.name in batch.left), None)
-
-
-def check_answers(state: BatchState, batch: Batch, version: str) -> None:
-    """Refuse to add to answers that another version gave, or that are of other inputs."""
-    if batch.asked.overwrite or not (batch.dataset.done or batch.record):
-        return
-    wanted = where.record_of(state.names, batch.places, version)
-    out, found = batch.places.output.url, batch.record
-    advice = "give another --output, or --overwrite to score all again"
-    if found is None:
-        count = len(batch.dataset.done)
-        raise UsageError(f"{out}: holds {count} answer(s) of nobody knows which model; {advice}")
-    if other := [f"{key} {found[key]}" for key in wanted if found[key] != wanted[key]]:
-        raise UsageError(f"{out}: its answers are of {', '.join(other)}; {advice}")
 
 
 def _outdated(state: BatchState, desired: BatchDesired, assets: Assets) -> Iterator[Step]:
@@ -136,8 +118,8 @@ def _job(state: BatchState, desired: BatchDesired, batch: Batch) -> Iterator[Ste
     if batch.record != wanted:
         text = json.dumps(wanted, indent=2) + "\n"
         facts: dict[str, Any] = {"store": places.output.store.name, "text": text}
-        facts["name"] = f"{places.output.folder}{where.RECORD}"
-        url = f"{places.output.url}{where.RECORD}"
+        facts["name"] = f"{places.output.folder}{RECORD}"
+        url = f"{places.output.url}{RECORD}"
         yield Step(Action.CREATE, "record of the batch", url, "put_text", facts)
     kept = f"{RECORDS}{name}/"
     source = {"kind": "uri_folder", "input": places.input.url}

@@ -11,9 +11,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from onnxferry.infra.batch_files import ANSWER, RECORD, dataset_in, folder_key, record_in
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.jobs import FORMATS, BatchRequest, DataFile, Dataset
@@ -21,8 +23,6 @@ from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.names import Names, digest
 from onnxferry.system.errors import UsageError
 
-RECORDS = "_onnxferry/"  # below the output; what begins with _ is passed over by most readers
-_ANSWER = ".out"
 _PART = 8 << 20  # bytes that are fetched at a time
 
 
@@ -56,11 +56,6 @@ class Places:
         """8 hexadecimal digits that name both."""
         return digest([self.input.url, self.name, self.output.url])
 
-    @property
-    def record(self) -> str:
-        """The key, below the output, of what says whose the answers there are."""
-        return f"{RECORDS}batch.json"
-
 
 def places_of(clients: AwsClients, asked: BatchRequest) -> Places:
     """Those of a request. Raises UsageError for what is no address, NotFound, and Refused for a
@@ -70,8 +65,8 @@ def places_of(clients: AwsClients, asked: BatchRequest) -> Places:
         _check_bucket(clients, name)
     if key and not key.endswith("/") and _is_object(clients, bucket, key):
         parent, slash, name = key.rpartition("/")
-        return Places(Place(bucket, parent + slash), name, Place(out, _folder(folder)))
-    return Places(Place(bucket, _folder(key)), "", Place(out, _folder(folder)))
+        return Places(Place(bucket, parent + slash), name, Place(out, folder_key(folder)))
+    return Places(Place(bucket, folder_key(key)), "", Place(out, folder_key(folder)))
 
 
 def dataset(clients: AwsClients, places: Places, since: datetime | None = None) -> Dataset:
@@ -80,19 +75,9 @@ def dataset(clients: AwsClients, places: Places, since: datetime | None = None) 
     where, place = f"bucket {places.input.bucket}", places.input
     listed = {"Bucket": place.bucket, "Prefix": f"{place.folder}{places.name}"}
     objects = clients.pages("s3", "list_objects_v2", "Contents", where, **listed)
-    named = {o["Key"][len(place.folder) :]: o["Size"] for o in objects}
-    if places.name:
-        named = {name: size for name, size in named.items() if name == places.name}
-    known = {name: size for name, size in named.items() if _format_of(name)}
-    formats = dict.fromkeys(filter(None, map(_format_of, known)))
-    if len(formats) != 1:
-        raise UsageError(_mixed(places, [f.name for f in formats]))
-    files = tuple(DataFile(name, size) for name, size in sorted(known.items()) if size)
-    if not files:
-        raise UsageError(f"{place.url}{places.name}: the files are empty")
-    done = _answered(clients, places, files, since)
-    others = sum(not name.endswith("/") for name in named) - len(known)
-    return Dataset(place.url, next(iter(formats)), files, done, others, len(known) - len(files))
+    sizes = {o["Key"][len(place.folder) :]: o["Size"] for o in objects}
+    answered = partial(_answered, clients, places, since)
+    return dataset_in(place.url, places.name, sizes, FORMATS, answered)
 
 
 def start_of(clients: AwsClients, place: Place, file: DataFile, size: int) -> bytes:
@@ -103,9 +88,9 @@ def start_of(clients: AwsClients, place: Place, file: DataFile, size: int) -> by
 
 def fetch(clients: AwsClients, places: Places, file: DataFile, path: Path) -> None:
     """Write the answer file of an input to `path`."""
-    out, head = places.output, ("s3", "head_object", f"{places.output.url}{file.name}{_ANSWER}")
+    out, head = places.output, ("s3", "head_object", f"{places.output.url}{file.name}{ANSWER}")
     for way in ("", places.input.folder):
-        at = out.at(f"{way}{file.name}{_ANSWER}")
+        at = out.at(f"{way}{file.name}{ANSWER}")
         found = clients.call_if_there(*head, **at)
         if found is not None:
             break
@@ -120,16 +105,12 @@ def fetch(clients: AwsClients, places: Places, file: DataFile, path: Path) -> No
 def record(clients: AwsClients, places: Places) -> Mapping[str, Any] | None:
     """What the output says of its answers; None where it says nothing. Raises UsageError for a
     record that is not ours."""
-    where = f"{places.output.url}{places.record}"
+    where = f"{places.output.url}{RECORD}"
     try:
-        text = clients.read_object(where, **places.output.at(places.record))["Body"]
+        text = clients.read_object(where, **places.output.at(RECORD))["Body"]
     except NotFound:
         return None
-    try:
-        found = json.loads(text)
-        return {key: found[key] for key in ("input", "endpoint", "version")}
-    except (ValueError, KeyError, TypeError) as e:
-        raise UsageError(f"{where}: not onnxferry's record of a batch; move it away") from e
+    return record_in(text, where)
 
 
 def manifest(place: Place, files: Iterable[DataFile]) -> str:
@@ -138,31 +119,15 @@ def manifest(place: Place, files: Iterable[DataFile]) -> str:
 
 
 def _answered(
-    clients: AwsClients, places: Places, files: Iterable[DataFile], since: datetime | None
-) -> frozenset[str]:
+    clients: AwsClients, places: Places, since: datetime | None, files: Iterable[DataFile]
+) -> list[str]:
     out, where = places.output, f"bucket {places.output.bucket}"
     listed = {"Bucket": out.bucket, "Prefix": out.folder}
     objects = clients.pages("s3", "list_objects_v2", "Contents", where, **listed)
     new = (o for o in objects if since is None or o["LastModified"] >= since)
     there = {o["Key"][len(out.folder) :] for o in new}
     ways = ("", places.input.folder)
-    found = (f.name for f in files if any(f"{way}{f.name}{_ANSWER}" in there for way in ways))
-    return frozenset(found)
-
-
-def _format_of(name: str) -> Any:
-    lower = name.lower()
-    return next((f for f in FORMATS if lower.endswith(f.suffixes)), None)
-
-
-def _mixed(places: Places, found: list[str]) -> str:
-    where = f"{places.input.url}{places.name}"
-    if found:
-        return (
-            f"{where}: holds {' and '.join(found)}; one job takes files of one kind: name a folder"
-        )
-    known = "; ".join(f"{f.name}: {', '.join(f.suffixes)}" for f in FORMATS)
-    return f"{where}: no file that is known by its suffix ({known})"
+    return [f.name for f in files if any(f"{way}{f.name}{ANSWER}" in there for way in ways)]
 
 
 def _split(flag: str, url: str) -> tuple[str, str]:
@@ -170,10 +135,6 @@ def _split(flag: str, url: str) -> tuple[str, str]:
     if not url.startswith("s3://") or not bucket:
         raise UsageError(f"--{flag} {url}: expected an address of S3, like s3://BUCKET/FOLDER/")
     return bucket, key
-
-
-def _folder(key: str) -> str:
-    return key if not key or key.endswith("/") else f"{key}/"
 
 
 def _is_object(clients: AwsClients, bucket: str, key: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from onnxferry.infra.batch_check import Sample
+from onnxferry.infra.batch_files import RECORD, check_answers, other_version
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.jobs import BatchRequest, Dataset
 from onnxferry.infra.plan import Action, Plan, Step, Summary
@@ -22,7 +23,6 @@ from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.plan import TARGET, hosted, made, role
 from onnxferry.infra.sagemaker.state import CurrentState, Prerequisites
 from onnxferry.system.errors import UsageError
-from onnxferry.system.exits import program
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ def planned(state: CurrentState, desired: DesiredState, found: Prerequisites, ba
     if job := at_work(batch, version):
         step = Step(Action.REUSE, JOB, job.name)
         return Plan(TARGET, "score with", names.endpoint, (step,), Summary(names.place))
-    _check_answers(names, batch, version)
+    wanted = where.record_of(names, batch.places, version)
+    out, done = batch.places.output.url, len(batch.dataset.done)
+    check_answers(batch.asked, out, done, batch.record, wanted)
     if not (batch.asked.overwrite or batch.dataset.missing):
-        said = (
-            f"All {len(batch.dataset.files):,} file(s) are answered in {batch.places.output.url}."
-        )
+        said = f"All {len(batch.dataset.files):,} file(s) are answered in {out}."
         return Plan(TARGET, "score with", names.endpoint, (), Summary(names.place, notes=(said,)))
     package, model = desired.package, desired.model["ModelName"]
     foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
@@ -85,25 +85,8 @@ def at_work(batch: Batch, version: str) -> TransformJob | None:
     """The job of `version` that is at work. Raises UsageError where one of another version is."""
     busy = [job for job in batch.busy if job.place == batch.places.digest]
     if other := next((job for job in busy if job.version != version), None):
-        raise UsageError(
-            f"{other.name}: this job of another version is at work on the same input and output;"
-            f" wait, or stop it: {program('batch')} ... --cancel"
-        )
+        raise other_version(other.name)
     return next(iter(busy), None)
-
-
-def _check_answers(names: Names, batch: Batch, version: str) -> None:
-    """Refuse to add to answers that another version gave, or that are of other inputs."""
-    if batch.asked.overwrite or not (batch.dataset.done or batch.record):
-        return
-    wanted = where.record_of(names, batch.places, version)
-    out, found = batch.places.output.url, batch.record
-    advice = "give another --output, or --overwrite to score all again"
-    if found is None:
-        count = len(batch.dataset.done)
-        raise UsageError(f"{out}: holds {count} answer(s) of nobody knows which model; {advice}")
-    if other := [f"{key} {found[key]}" for key in wanted if found[key] != wanted[key]]:
-        raise UsageError(f"{out}: its answers are of {', '.join(other)}; {advice}")
 
 
 def _rights(names: Names, batch: Batch, found: Prerequisites) -> Iterator[Step]:
@@ -135,7 +118,7 @@ def _job(names: Names, batch: Batch, version: str, model: str) -> Iterator[Step]
     wanted = where.record_of(names, places, version)
     if batch.record != wanted:
         text = json.dumps(wanted, indent=2) + "\n"
-        yield _text(batch, "record of the batch", places.record, text)
+        yield _text(batch, "record of the batch", RECORD, text)
     manifest = where.manifest(places.input, dataset.missing)
     yield _text(batch, "manifest", requests.manifest_key(name), manifest)
     cut = requests.batching(dataset, batch.sample, asked.instance_type)

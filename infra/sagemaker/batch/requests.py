@@ -12,8 +12,9 @@ from typing import Any
 
 from onnxferry.infra.batch_check import Sample
 from onnxferry.infra.batch_cost import cpus
+from onnxferry.infra.batch_files import RECORDS
 from onnxferry.infra.jobs import CSV, JSON_LINES, BatchRequest, Dataset
-from onnxferry.infra.sagemaker.batch.places import RECORDS, Places
+from onnxferry.infra.sagemaker.batch.places import Places
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.scoring.codecs import JSONLINES
 from onnxferry.scoring.limits import variable

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from onnxferry.infra.batch_files import RECORDS
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.plan import Action, Step
 from onnxferry.infra.sagemaker.batch.jobs import LOG_GROUP
-from onnxferry.infra.sagemaker.batch.places import RECORDS, Place, Places
+from onnxferry.infra.sagemaker.batch.places import Place, Places
 from onnxferry.infra.sagemaker.names import Names, digest
 from onnxferry.infra.sagemaker.policy_statements import allow, use_of_key
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxferry.infra.azureml.batch.places import format_of
+from onnxferry.infra.azureml.batch.places import KNOWN
+from onnxferry.infra.batch_files import format_of
 from onnxferry.scoring.codecs import JSONLINES
 from onnxferry.scoring.rows.batch_form import BATCH, is_refused
 from onnxferry.scoring.wire import Request
@@ -104,7 +105,7 @@ class Run:
         """What the package's script comes to, in this process."""
         scorer = self.batch.ml._scorer(self._deployment["model"]["assetId"])
         for name, data in files.items():
-            if kind := format_of(name):
+            if kind := format_of(name, KNOWN):
                 request = Request(data, kind.content_type, JSONLINES[0])
                 lines = scorer.handle(request, BATCH).body.split(b"\n")
                 for i, answer in enumerate(map(json.loads, lines)):
