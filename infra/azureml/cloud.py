@@ -92,6 +92,13 @@ class AzureMLCloud(Watching):
         assets = read_assets(self.clients, self.names, desired.versions.items())
         steps = plan.deploy(state, desired, assets)
         rollout.refuse_unreadable(self.clients, state, steps)
+        summary = self._summary(bundle, state, desired, steps)
+        return self._plan("deploy", steps, replace(summary, notes=(*given, *summary.notes)), state)
+
+    def _summary(
+        self, bundle: Bundle, state: CurrentState, desired: DesiredState, steps: Sequence[Step]
+    ) -> Summary:
+        """What is said of the `steps` that deploy what is `desired`."""
         count = plan.instances(state, desired)
         replaces = state.version(state.before or state.serving)
         on = f"{count} x {self.settings.serving.instance_type}"
@@ -101,16 +108,14 @@ class AzureMLCloud(Watching):
             count += state.ours[state.serving].instances
         summary = Summary(_place(state), will, replaces, on, minutes=(8 + waits, 20 + waits))
         summary = replace(summary, region=state.location, count=count)
-        notes = (*given, *plan.notes(state, desired), *scaling.shown(state, desired))
+        notes = (*plan.notes(state, desired), *scaling.shown(state, desired))
         notes += (*mirror.notes(state, desired), *capture.notes(self.names, self.settings))
         notes += (*kubernetes.notes(state, self.settings), *rollout.notes(desired, steps))
         on_cluster = self.settings.serving.mode == "kubernetes"
         costs = {"deployment": kubernetes.COST} if on_cluster else {}
         costs |= {} if "conda_file" in desired.environment else {"environment": ""}  # none is built
         summary = replace(summary, notes=notes, costs=costs)
-        if not on_cluster:
-            summary = self._with_quota(summary, state, desired, steps)
-        return self._plan("deploy", steps, summary, state)
+        return summary if on_cluster else self._with_quota(summary, state, desired, steps)
 
     @property
     def kinds_of_files(self) -> Collection[str]:

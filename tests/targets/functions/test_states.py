@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -60,7 +61,8 @@ def test_anybody_may_ask_every_route_of_an_anonymous_app(app: App) -> None:
 def test_a_worker_that_was_killed_is_started_again(app: App) -> None:
     with app.started(**ANYBODY) as host, half_sent(host) as connection:
         app.kill()
-        assert connection.recv(1) == b""
+        with suppress(ConnectionResetError):  # as a system closes what is still half read
+            assert connection.recv(1) == b""
     with app.started(**ANYBODY) as host:
         assert score(host).content == ANSWER
 
